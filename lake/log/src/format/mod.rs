@@ -1,0 +1,2 @@
+//! Bytes: what every object in the bucket looks like. PURE.
+pub mod slice;

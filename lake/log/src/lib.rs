@@ -1,0 +1,12 @@
+//! Frazil's commit log.
+pub mod commit;
+pub mod error;
+pub mod format;
+pub mod id;
+pub mod plan;
+pub mod schema;
+pub mod segment;
+pub mod state;
+pub mod store;
+
+pub use error::{Error, ErrorKind, Result};
