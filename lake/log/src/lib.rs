@@ -4,6 +4,8 @@ pub mod error;
 pub mod format;
 pub mod id;
 pub mod plan;
+pub mod planted;
+pub mod protocol;
 pub mod schema;
 pub mod segment;
 pub mod state;
