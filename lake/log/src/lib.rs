@@ -1,5 +1,6 @@
 //! Frazil's commit log.
 pub mod commit;
+pub mod env;
 pub mod error;
 pub mod format;
 pub mod id;

@@ -312,6 +312,13 @@ impl State {
         &self.rules
     }
 
+    /// Planted bug A-x7: passes over slots that were not folded.
+    pub(crate) fn skip_to(&mut self, slot: Slot) {
+        if self.rules.planted.has(Bug::AckPastHole) {
+            self.next = self.next.max(slot);
+        }
+    }
+
     /// The canonical bytes: equal states, equal bytes.
     pub fn encode(&self) -> Bytes {
         let mut w = Writer::new();
