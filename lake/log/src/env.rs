@@ -1,7 +1,6 @@
 //! What a process takes from its machine: time, chance, tasks. Passed in, so that a simulation can own all three.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;

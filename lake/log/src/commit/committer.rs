@@ -5,7 +5,7 @@
 //! * an Unknown slot is asked for again with the same bytes, never given up for the next (A-x6);
 //! * a flush that lost its slot goes into a later one under the same names (rule 1), so nothing is doubled.
 //!
-//! Start reading at [`Committer::write`].
+//! Start reading at [`Flight::write`].
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::replica::{Replica, SlotRead};
 use crate::env::Moment;
@@ -130,6 +130,52 @@ impl PutTimes {
     }
 }
 
+/// A slot that is about to be written.
+#[derive(Debug)]
+pub struct Flight {
+    committer: Committer,
+    slot: Slot,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Flight {
+    /// Writes a flush. Returns the slot, once it is folded.
+    ///
+    /// Proposals may be named by any gateway: each is answered by its own gateway's fold. A lost slot is tried again further on,
+    /// for as long as the store needs: what must end is ended by the caller, who then does not know the outcome.
+    ///
+    /// # Errors
+    /// Only such as no later attempt can mend: a header over the limit, a fold that stopped.
+    pub async fn write(mut self, flush: Flush) -> Result<Slot> {
+        let inner = Arc::clone(&self.committer.inner);
+        let mut losses = 0u32;
+        loop {
+            if self.committer.fly(self.slot, &flush).await? == Landed::Ours {
+                inner.replica.wait_for(self.slot + 1).await;
+                return Ok(self.slot);
+            }
+            losses += 1;
+            inner.slots.lock().taken.insert(self.slot);
+            // Fold what the winner wrote, and aim at the first absent slot; after two losses not in step with the others.
+            self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
+            if losses >= 2 {
+                let p50 = self.committer.put_time(50).unwrap_or(Duration::from_millis(20));
+                let jitter = inner.replica.env().entropy.bits() % u64::try_from(p50.as_micros().max(1)).unwrap_or(1);
+                tokio::time::sleep(Duration::from_micros(jitter)).await;
+            }
+            let mut slots = inner.slots.lock();
+            slots.aimed.remove(&self.slot);
+            self.slot = slots.aim(inner.replica.next());
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.committer.inner.slots.lock().aimed.remove(&self.slot);
+    }
+}
+
 /// What became of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Landed {
@@ -168,38 +214,18 @@ impl Committer {
         self.inner.times.lock().quantile(percent)
     }
 
-    /// Writes a flush into a slot; waits while k are in flight. Returns the slot, once it is folded.
-    ///
-    /// Proposals may be named by any gateway: each is answered by its own gateway's fold. A lost slot is tried again further on,
-    /// for as long as the store needs: what must end is ended by the caller, who then does not know the outcome.
-    ///
-    /// # Errors
-    /// Only such as no later attempt can mend: a header over the limit, a fold that stopped.
+    /// Waits while k are in flight, then takes the next slot that nobody is known to hold. Flights leave in the order of this
+    /// call's returns.
+    pub async fn reserve(&self) -> Result<Flight> {
+        let permit = Arc::clone(&self.inner.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| Error::internal("the committer was closed"))?;
+        let slot = self.inner.slots.lock().aim(self.inner.replica.next());
+        Ok(Flight { committer: self.clone(), slot, _permit: permit })
+    }
+
+    /// [Reserves](Self::reserve) and writes.
     pub async fn write(&self, flush: Flush) -> Result<Slot> {
-        let inner = &self.inner;
-        let _permit = inner.permits.acquire().await.map_err(|_| Error::internal("the committer was closed"))?;
-        let mut losses = 0u32;
-        loop {
-            let slot = inner.slots.lock().aim(inner.replica.next());
-            let landed = self.fly(slot, &flush).await;
-            {
-                let mut slots = inner.slots.lock();
-                slots.aimed.remove(&slot);
-                slots.taken.insert(slot);
-            }
-            if landed? == Landed::Ours {
-                inner.replica.wait_for(slot + 1).await;
-                return Ok(slot);
-            }
-            losses += 1;
-            // Fold what the winner wrote, and aim at the first absent slot; after two losses not in step with the others.
-            self.until_ok(|| inner.replica.advance_past(slot)).await?;
-            if losses >= 2 {
-                let p50 = self.put_time(50).unwrap_or(Duration::from_millis(20));
-                let jitter = inner.replica.env().entropy.bits() % u64::try_from(p50.as_micros().max(1)).unwrap_or(1);
-                tokio::time::sleep(Duration::from_micros(jitter)).await;
-            }
-        }
+        self.reserve().await?.write(flush).await
     }
 
     /// One slot, until it is Committed or Lost.

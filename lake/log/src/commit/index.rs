@@ -180,7 +180,7 @@ impl Replica {
         let sealed = crate::format::page::seal_page(self.fold().state.identity().uuid, page.slots(), 0, &places)?;
         let (envelope, header) = PageHeader::decode("a page made again", &sealed.to_vec(), &page.slots())?;
         for (key, places) in places {
-            let bytes = places.len() * std::mem::size_of::<Place>();
+            let bytes = places.len() * size_of::<Place>();
             self.page_cache().keep_part(page, key, &Arc::new(places), bytes);
         }
         Ok(LoadedHeader { envelope, header })

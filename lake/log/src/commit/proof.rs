@@ -12,14 +12,14 @@ use crate::planted::{Bug, Planted};
 
 /// The stopwatch of a replica.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Proof {
+pub(super) struct Proof {
     /// From before the request of the last proof was sent.
     since: Option<Moment>,
 }
 
 /// What was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Observation {
+pub(super) enum Observation {
     /// 404
     Absent,
     /// A commit was read.
@@ -30,19 +30,14 @@ pub enum Observation {
 
 impl Proof {
     /// A proof whose request was sent at `sent`.
-    pub fn begin(&mut self, sent: Moment) {
+    pub(super) fn begin(&mut self, sent: Moment) {
         if self.since.is_none_or(|since| sent.since(&since) > Duration::ZERO) {
             self.since = Some(sent);
         }
     }
 
-    /// No proof any more: what comes next must be shown by a LIST.
-    pub fn end(&mut self) {
-        self.since = None;
-    }
-
     /// Whether an observation whose request was sent at `sent`, and whose answer is here `now`, may be believed without a LIST.
-    pub fn covers(&self, sent: Moment, now: Moment, what: Observation, age_max: Duration, planted: Planted) -> bool {
+    pub(super) fn covers(&self, sent: Moment, now: Moment, what: Observation, age_max: Duration, planted: Planted) -> bool {
         if planted.has(Bug::NoProof) {
             return true;
         }
@@ -59,7 +54,7 @@ impl Proof {
     }
 
     /// An observation was believed: a 404 or an own Committed is a proof itself.
-    pub fn believed(&mut self, sent: Moment, what: Observation, planted: Planted) {
+    pub(super) fn believed(&mut self, sent: Moment, what: Observation, planted: Planted) {
         match what {
             Observation::Absent | Observation::Created => self.begin(sent),
             Observation::Present if planted.has(Bug::PresentIsProof) => self.begin(sent),

@@ -49,6 +49,7 @@ struct Inner {
     env: Env,
     protocol: Protocol,
     fold: RwLock<Fold>,
+    proof: Mutex<Proof>,
     turn: tokio::sync::Mutex<Turn>,
     asked: AtomicU64,
     next: watch::Sender<Slot>,
@@ -58,10 +59,9 @@ struct Inner {
     pub(super) pages: PageCache,
 }
 
-/// What only the one who advances may touch.
+/// What only the one who reads on may touch.
 #[derive(Debug)]
 struct Turn {
-    proof: Proof,
     /// The tail was confirmed for all who had asked by then.
     confirmed: u64,
 }
@@ -89,7 +89,8 @@ impl Replica {
             inner: Arc::new(Inner {
                 next: watch::Sender::new(fold.state.next()),
                 fold: RwLock::new(fold),
-                turn: tokio::sync::Mutex::new(Turn { proof, confirmed: 0 }),
+                proof: Mutex::new(proof),
+                turn: tokio::sync::Mutex::new(Turn { confirmed: 0 }),
                 asked: AtomicU64::new(0),
                 waiting: Mutex::new(BTreeMap::new()),
                 arrived: Mutex::new(BTreeMap::new()),
@@ -149,8 +150,8 @@ impl Replica {
 
     /// Waits until everything below `slot` is folded, by whomever; it sends nothing itself.
     pub async fn wait_for(&self, slot: Slot) {
-        // The sender lives as long as this replica.
-        let _closed = self.watch().wait_for(|next| *next >= slot).await;
+        let mut next = self.watch();
+        drop(next.wait_for(|next| *next >= slot).await); // the sender lives as long as this replica
     }
 
     /// Waits for the fate of a proposal; at once if it has one. A dropped answer means: not known, and no longer waited for.
@@ -188,16 +189,16 @@ impl Replica {
         }
         // Who asks from here on came after the request was sent, and is not served by it.
         let served = self.inner.asked.load(Ordering::SeqCst);
-        let tail = self.advance(&mut turn, None).await?;
+        let tail = self.advance(None).await?;
         turn.confirmed = served;
         Ok(tail)
     }
 
     /// Folds until `slot` is folded or shown to be absent.
     pub async fn advance_past(&self, slot: Slot) -> Result<()> {
-        let mut turn = self.inner.turn.lock().await;
+        let _turn = self.inner.turn.lock().await;
         if self.next() <= slot {
-            self.advance(&mut turn, Some(slot)).await?;
+            self.advance(Some(slot)).await?;
         }
         Ok(())
     }
@@ -209,53 +210,48 @@ impl Replica {
             self.acknowledge_past_hole(&commit);
         }
         self.inner.arrived.lock().insert(slot, (commit, sent));
-        let mut turn = self.inner.turn.lock().await;
-        while self.fold_arrived(&mut turn).await? {}
+        // No turn is needed while the proof is young: an acknowledgement never waits for somebody's read.
+        while self.fold_arrived().await? {}
         Ok(())
     }
 
     /// A fresh proof (rule 10): a LIST that may go beside a PUT. Begins again from a checkpoint that covers the next slot.
     pub async fn refresh_proof(&self) -> Result<()> {
-        let mut turn = self.inner.turn.lock().await;
-        let now = self.inner.env.now();
-        let age_max = self.inner.protocol.proof_age_max;
-        if turn.proof.covers(now, now, Observation::Absent, age_max, self.inner.protocol.fold.planted) {
+        if !self.proof_is_old() {
             return Ok(());
         }
-        self.prove(&mut turn).await.map(drop)
+        self.prove().await.map(drop)
     }
 
     /// Whether the next observation would need a LIST.
     pub fn proof_is_old(&self) -> bool {
-        let Ok(turn) = self.inner.turn.try_lock() else { return false };
         let now = self.inner.env.now();
         let age_max = self.inner.protocol.proof_age_max;
-        !turn.proof.covers(now, now, Observation::Absent, age_max, self.inner.protocol.fold.planted)
+        !self.inner.proof.lock().covers(now, now, Observation::Absent, age_max, self.inner.protocol.fold.planted)
     }
 
-    async fn advance(&self, turn: &mut Turn, goal: Option<Slot>) -> Result<Slot> {
+    async fn advance(&self, goal: Option<Slot>) -> Result<Slot> {
         let mut read_ahead = 1;
         loop {
-            while self.fold_arrived(turn).await? {}
+            while self.fold_arrived().await? {}
             let from = self.next();
             if goal.is_some_and(|goal| from > goal) {
                 return Ok(from);
             }
             let sent = self.inner.env.now();
             let window = from..from + read_ahead as Slot;
-            let reads = future::join_all(window.map(|slot| self.read_slot(slot))).await;
-            for read in reads {
-                let slot = self.next();
+            let reads = future::join_all(window.clone().map(|slot| self.read_slot(slot))).await;
+            for (slot, read) in window.zip(reads) {
                 let (what, commit) = match read.context(|| format!("folding slot {slot}"))? {
                     SlotRead::Absent => (Observation::Absent, None),
                     SlotRead::Present(commit) => (Observation::Present, Some(commit)),
                 };
-                if !self.believe(turn, sent, what).await? {
+                if !self.believe(sent, what).await? {
                     break; // began again from a checkpoint: what was read is of no use
                 }
-                let Some(commit) = commit else { return Ok(slot) };
-                if commit.header.slot == self.next() {
-                    self.absorb(&commit)?;
+                match commit {
+                    None => return Ok(self.next()),
+                    Some(commit) => self.absorb(&commit)?,
                 }
             }
             read_ahead = (read_ahead * 2).min(READ_AHEAD_MAX);
@@ -263,7 +259,7 @@ impl Replica {
     }
 
     /// Folds the own commit that waits for the next slot, if there is one.
-    async fn fold_arrived(&self, turn: &mut Turn) -> Result<bool> {
+    async fn fold_arrived(&self) -> Result<bool> {
         let next = self.next();
         let taken = {
             let mut arrived = self.inner.arrived.lock();
@@ -271,55 +267,63 @@ impl Replica {
             arrived.remove(&next)
         };
         let Some((commit, sent)) = taken else { return Ok(false) };
-        if self.believe(turn, sent, Observation::Created).await? {
+        if self.believe(sent, Observation::Created).await? {
             self.absorb(&commit)?;
         }
         Ok(true)
     }
 
     /// Rule 10. `false`: a checkpoint covers the slot, and the fold began again from it.
-    async fn believe(&self, turn: &mut Turn, sent: Moment, what: Observation) -> Result<bool> {
+    async fn believe(&self, sent: Moment, what: Observation) -> Result<bool> {
         let protocol = &self.inner.protocol;
         let planted = protocol.fold.planted;
         let now = self.inner.env.now();
-        if !turn.proof.covers(sent, now, what, protocol.proof_age_max, planted) {
+        let covered = self.inner.proof.lock().covers(sent, now, what, protocol.proof_age_max, planted);
+        if !covered {
             if planted.has(Bug::OldestKeptIsProof) && what == Observation::Created {
                 return self.oldest_kept_is_not_above().await;
             }
-            if !self.prove(turn).await? {
+            if !self.prove().await? {
                 return Ok(false);
             }
         }
-        turn.proof.believed(sent, what, planted);
+        self.inner.proof.lock().believed(sent, what, planted);
         Ok(true)
     }
 
     /// LISTs the checkpoints. `false`: one covers the next slot, and the fold began again from it.
-    async fn prove(&self, turn: &mut Turn) -> Result<bool> {
+    async fn prove(&self) -> Result<bool> {
         let sent = self.inner.env.now();
+        let next = self.next();
         let newest = open::newest_checkpoint(&self.inner.store, &self.inner.database).await?;
-        if newest.is_none_or(|slot| slot <= self.next()) {
-            turn.proof.begin(sent);
+        if newest.is_none_or(|slot| slot <= next) {
+            self.inner.proof.lock().begin(sent);
             return Ok(true);
         }
-        self.begin_again(turn, sent).await?;
+        self.begin_again(sent).await?;
         Ok(false)
     }
 
     /// This node fell behind the trim point (or slept): the newest checkpoint takes the fold's place.
-    async fn begin_again(&self, turn: &mut Turn, sent: Moment) -> Result<()> {
-        let before = self.next();
-        let fold = open::load(&self.inner.store, &self.inner.database, &self.inner.protocol.fold).await?;
-        let next = fold.state.next();
+    async fn begin_again(&self, sent: Moment) -> Result<()> {
+        let loaded = open::load(&self.inner.store, &self.inner.database, &self.inner.protocol.fold).await?;
+        let (before, next) = {
+            let mut fold = self.inner.fold.write();
+            let (before, next) = (fold.state.next(), loaded.state.next());
+            if next > before {
+                *fold = loaded;
+            }
+            (before, next)
+        };
         if next <= before {
-            turn.proof.begin(sent); // the newest checkpoint could not be read; an older one is no news
-            return Ok(());
+            return Err(Error::corrupt(format!(
+                "a checkpoint covers slot {before} of database {}, but cannot be read: this node cannot know what came after",
+                self.inner.database
+            )));
         }
+        self.inner.proof.lock().begin(sent);
         tracing::info!(database = %self.inner.database, from = before, to = next, "began again from a checkpoint");
         self.inner.arrived.lock().retain(|slot, _| *slot >= next);
-        *self.inner.fold.write() = fold;
-        turn.proof.end();
-        turn.proof.begin(sent);
         self.answer_after_jump();
         self.inner.next.send_replace(next);
         Ok(())
@@ -340,8 +344,12 @@ impl Replica {
         waiting.clear();
     }
 
+    /// Folds a commit if it is the next; it may have been folded meanwhile.
     fn absorb(&self, commit: &Commit) -> Result<()> {
         let mut fold = self.inner.fold.write();
+        if commit.header.slot != fold.state.next() {
+            return Ok(());
+        }
         let applied = fold.absorb(commit).context(|| format!("folding slot {}", commit.header.slot))?;
         let mut waiting = self.inner.waiting.lock();
         for (name, fate) in applied.fates {
@@ -350,9 +358,8 @@ impl Replica {
             }
         }
         drop(waiting);
-        let next = fold.state.next();
-        drop(fold);
-        self.inner.next.send_replace(next);
+        // Before the lock is let go, so that readers of `next` never see it go back.
+        self.inner.next.send_replace(fold.state.next());
         Ok(())
     }
 
