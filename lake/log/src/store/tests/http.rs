@@ -178,6 +178,37 @@ async fn an_absent_key_is_none_but_an_absent_bucket_or_a_denied_read_is_an_error
 }
 
 #[tokio::test]
+async fn a_denied_list_or_delete_is_named_although_the_library_hides_its_status() {
+    let prefix = Path::from("a");
+    let server = Server::start(fixed(403, "<Error><Code>AccessDenied</Code></Error>")).await;
+    let listed = server.store().list(&prefix, None, 1).await.unwrap_err();
+    let databases = server.store().list_databases().await.unwrap_err();
+    for error in [listed, databases] {
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.to_string().contains("s3:ListBucket"), "{error}");
+    }
+    assert_eq!(server.requests().len(), 2);
+
+    let server = Server::start(fixed(404, "<Error>\n<Code>NoSuchBucket</Code></Error>")).await;
+    let error = server.store().list(&prefix, None, 1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.to_string().contains("bucket is not there"), "{error}");
+    assert!(!error.to_string().contains('\n'), "{error}");
+
+    let refused = "<DeleteResult><Error><Key>root/a/b</Key><Code>AccessDenied</Code><Message>Access Denied.</Message>\
+                   </Error></DeleteResult>";
+    let server = Server::start(fixed(200, refused)).await;
+    let error = server
+        .store()
+        .delete_many(&[Path::from("a/b")])
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.to_string().contains("s3:DeleteObject"), "{error}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn a_read_is_tried_again_after_a_503_and_after_a_body_that_ends_early() {
     let server = Server::start(|n, _| match n {
         0 => Reply::Status(503, &[], "<Error><Code>SlowDown</Code></Error>"),
