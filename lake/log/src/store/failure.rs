@@ -40,13 +40,31 @@ impl Action {
 /// The longest piece of a backend's own text in a message, in characters: error bodies come from outside.
 const CAUSE_CHARS_MAX: usize = 1_000;
 
+/// Codes of S3 that an operator must act on. They are looked for in the text, because `object_store` passes neither the
+/// status nor a kind on for a LIST and for one key of a DELETE of many; and a session that has ended is a 400.
+const DENIED_CODES: [&str; 7] = [
+    "AccessDenied",
+    "AllAccessDisabled",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+];
+
 /// Turns a backend's error into ours.
 pub(super) fn failure(action: Action, path: &Path, status: Option<u16>, error: object_store::Error) -> Error {
     let kind = kind_of(action, status, &error);
-    let cause: String = error.to_string().chars().take(CAUSE_CHARS_MAX).collect();
+    let one_line = |c: char| if c.is_control() { ' ' } else { c };
+    let cause: String = error
+        .to_string()
+        .chars()
+        .take(CAUSE_CHARS_MAX)
+        .map(one_line)
+        .collect();
     let verb = action.verb();
     let message = match kind {
-        ErrorKind::Denied if matches!(error, object_store::Error::NotFound { .. }) => {
+        ErrorKind::Denied if is_bucket_absent(action, &error) => {
             format!("{verb} {path} failed: the bucket is not there: {cause}")
         }
         ErrorKind::Denied if is_local(&error) => {
@@ -54,7 +72,7 @@ pub(super) fn failure(action: Action, path: &Path, status: Option<u16>, error: o
         }
         ErrorKind::Denied => {
             format!(
-                "{verb} {path} was denied: the credentials must allow {}: {cause}",
+                "{verb} {path} was denied: the credentials must be valid and allow {}: {cause}",
                 action.permission()
             )
         }
@@ -68,9 +86,7 @@ pub(super) fn failure(action: Action, path: &Path, status: Option<u16>, error: o
 
 fn kind_of(action: Action, status: Option<u16>, error: &object_store::Error) -> ErrorKind {
     match error {
-        // A bucket that is not there must never look like a log without that slot.
-        object_store::Error::NotFound { .. } if names(error, "NoSuchBucket") => ErrorKind::Denied,
-        object_store::Error::NotFound { .. } if action == Action::Put => ErrorKind::Denied,
+        _ if is_bucket_absent(action, error) => ErrorKind::Denied,
         object_store::Error::NotFound { .. } => ErrorKind::NotFound,
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
             ErrorKind::Denied
@@ -84,9 +100,7 @@ fn kind_of(action: Action, status: Option<u16>, error: &object_store::Error) -> 
         _ if is_redirect(status) => ErrorKind::Invalid,
         _ if matches!(status, Some(401 | 403)) => ErrorKind::Denied,
         _ if matches!(status, Some(405 | 501)) => ErrorKind::Unsupported,
-        // S3 answers 400 for a session that has ended, and 200 with codes inside for a DELETE of many.
-        _ if names(error, "ExpiredToken") || names(error, "InvalidToken") => ErrorKind::Denied,
-        _ if action == Action::Delete && error.to_string().contains("AccessDenied") => ErrorKind::Denied,
+        _ if DENIED_CODES.iter().any(|code| names(error, code)) => ErrorKind::Denied,
         _ if is_local(error) && io_kind(error) == Some(io::ErrorKind::PermissionDenied) => ErrorKind::Denied,
         _ => ErrorKind::Unavailable,
     }
@@ -133,9 +147,16 @@ fn is_local(error: &object_store::Error) -> bool {
     )
 }
 
-/// Whether the body of an S3 error has this code.
+/// A bucket that is not there must never look like a log without that slot.
+fn is_bucket_absent(action: Action, error: &object_store::Error) -> bool {
+    let not_found = matches!(error, object_store::Error::NotFound { .. });
+    names(error, "NoSuchBucket") || not_found && action == Action::Put
+}
+
+/// Whether S3's error has this code: in its body, or as `object_store` writes it for one key of a DELETE of many.
 fn names(error: &object_store::Error, code: &str) -> bool {
-    error.to_string().contains(&format!("<Code>{code}</Code>"))
+    let text = error.to_string();
+    text.contains(&format!("<Code>{code}</Code>")) || text.contains(&format!("(code: {code})"))
 }
 
 fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {

@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT,
@@ -150,26 +150,61 @@ impl Metrics {
         self.bytes.get(&OpLabel { op }).map_or(0, |counter| counter.get())
     }
 
-    fn count<T>(&self, op: Op, result: &Result<T>) {
-        let result = match result {
+    fn begin(&self, op: Op) -> Request {
+        Request {
+            metrics: self.clone(),
+            op,
+            start: Instant::now(),
+            ended: false,
+        }
+    }
+
+    fn moved(&self, op: Op, bytes: u64) {
+        self.bytes.get_or_create(&OpLabel { op }).inc_by(bytes);
+    }
+}
+
+/// A request under way. One that is given up before it ends was sent all the same: it counts as an error.
+struct Request {
+    metrics: Metrics,
+    op: Op,
+    start: Instant,
+    ended: bool,
+}
+
+impl Request {
+    fn end<T>(mut self, result: &Result<T>) {
+        self.count(match result {
             Ok(_) => Outcome::Ok,
             Err(Error::NotFound { .. }) => Outcome::NotFound,
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotModified { .. }) => {
                 Outcome::Exists
             }
             Err(_) => Outcome::Error,
-        };
-        self.requests.get_or_create(&Labels { op, result }).inc();
+        });
     }
 
-    fn moved(&self, op: Op, bytes: u64) {
-        self.bytes.get_or_create(&OpLabel { op }).inc_by(bytes);
+    fn count(&mut self, result: Outcome) {
+        self.ended = true;
+        self.metrics
+            .requests
+            .get_or_create(&Labels { op: self.op, result })
+            .inc();
+        if matches!(self.op, Op::Get | Op::Put) {
+            let seconds = self.start.elapsed().as_secs_f64();
+            self.metrics
+                .seconds
+                .get_or_create(&OpLabel { op: self.op })
+                .observe(seconds);
+        }
     }
+}
 
-    fn took(&self, op: Op, start: Instant) {
-        self.seconds
-            .get_or_create(&OpLabel { op })
-            .observe(start.elapsed().as_secs_f64());
+impl Drop for Request {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.count(Outcome::Error);
+        }
     }
 }
 
@@ -186,24 +221,24 @@ impl Metered {
         Self { inner, metrics }
     }
 
+    /// One request from the first poll on; an error after that takes the place of a further one.
     fn count_list(
         &self,
         objects: BoxStream<'static, Result<ObjectMeta>>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let failed = self.metrics.clone();
-        // A stream of keys is one request when it is begun; an error in it takes the place of a further one.
-        self.metrics.count(Op::List, &Ok(()));
-        objects
-            .inspect_err(move |_| failed.count(Op::List, &Err::<(), _>(unnamed_list_error())))
-            .boxed()
-    }
-}
-
-/// Stands for the error of a list, which is only counted.
-fn unnamed_list_error() -> Error {
-    Error::Generic {
-        store: "list",
-        source: "counted".into(),
+        let state = (objects, self.metrics.clone(), true);
+        futures::stream::unfold(state, |(mut objects, metrics, first)| async move {
+            let request = first.then(|| metrics.begin(Op::List));
+            let next = objects.next().await;
+            match (request, next.as_ref()) {
+                (Some(request), Some(result)) => request.end(result),
+                (Some(request), None) => request.end(&Ok(())),
+                (None, Some(result @ Err(_))) => metrics.begin(Op::List).end(result),
+                (None, _) => {}
+            }
+            next.map(|next| (next, (objects, metrics, false)))
+        })
+        .boxed()
     }
 }
 
@@ -220,10 +255,9 @@ fn bytes_of(payload: &PutPayload) -> u64 {
 #[async_trait::async_trait]
 impl ObjectStore for Metered {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let (bytes, start) = (bytes_of(&payload), Instant::now());
+        let (bytes, request) = (bytes_of(&payload), self.metrics.begin(Op::Put));
         let result = self.inner.put_opts(location, payload, opts).await;
-        self.metrics.took(Op::Put, start);
-        self.metrics.count(Op::Put, &result);
+        request.end(&result);
         if result.is_ok() {
             self.metrics.moved(Op::Put, bytes);
         }
@@ -235,21 +269,20 @@ impl ObjectStore for Metered {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
+        let request = self.metrics.begin(Op::Put);
         let result = self.inner.put_multipart_opts(location, opts).await;
-        self.metrics.count(Op::Put, &result);
+        request.end(&result);
         let metrics = self.metrics.clone();
         result.map(|inner| -> Box<dyn MultipartUpload> { Box::new(MeteredUpload { inner, metrics }) })
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let (op, start) = (if options.head { Op::Head } else { Op::Get }, Instant::now());
+        let request = self.metrics.begin(if options.head { Op::Head } else { Op::Get });
+        let op = request.op;
         let result = self.inner.get_opts(location, options).await;
-        self.metrics.count(op, &result);
-        if op == Op::Get {
-            self.metrics.took(op, start);
-            if let Ok(found) = &result {
-                self.metrics.moved(op, found.range.end - found.range.start);
-            }
+        request.end(&result);
+        if let Some(found) = result.as_ref().ok().filter(|_| op == Op::Get) {
+            self.metrics.moved(op, found.range.end - found.range.start);
         }
         result
     }
@@ -264,7 +297,7 @@ impl ObjectStore for Metered {
         let metrics = self.metrics.clone();
         self.inner
             .delete_stream(locations)
-            .inspect(move |result| metrics.count(Op::Delete, result))
+            .inspect(move |result| metrics.begin(Op::Delete).end(result))
             .boxed()
     }
 
@@ -281,14 +314,16 @@ impl ObjectStore for Metered {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let request = self.metrics.begin(Op::List);
         let result = self.inner.list_with_delimiter(prefix).await;
-        self.metrics.count(Op::List, &result);
+        request.end(&result);
         result
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let request = self.metrics.begin(Op::Put);
         let result = self.inner.copy_opts(from, to, options).await;
-        self.metrics.count(Op::Put, &result);
+        request.end(&result);
         result
     }
 }
@@ -306,22 +341,27 @@ impl MultipartUpload for MeteredUpload {
         let (bytes, metrics) = (bytes_of(&data), self.metrics.clone());
         let part = self.inner.put_part(data);
         Box::pin(async move {
+            let request = metrics.begin(Op::Put);
             let result = part.await;
-            metrics.count(Op::Put, &result);
-            metrics.moved(Op::Put, bytes);
+            request.end(&result);
+            if result.is_ok() {
+                metrics.moved(Op::Put, bytes);
+            }
             result
         })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
+        let request = self.metrics.begin(Op::Put);
         let result = self.inner.complete().await;
-        self.metrics.count(Op::Put, &result);
+        request.end(&result);
         result
     }
 
     async fn abort(&mut self) -> Result<()> {
+        let request = self.metrics.begin(Op::Delete);
         let result = self.inner.abort().await;
-        self.metrics.count(Op::Delete, &result);
+        request.end(&result);
         result
     }
 }

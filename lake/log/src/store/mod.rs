@@ -2,7 +2,7 @@
 //!
 //! **Invariants**
 //! * Nothing is ever overwritten: the only write is [`Store::create_if_absent`], and it is sent once. Whoever wants to
-//!   know what became of an [`CreateOutcome::Unknown`] reads the object (rule 5); a retry below it would hide the answer.
+//!   know what became of a [`CreateOutcome::Unknown`] reads the object (rule 5); a retry below it would hide the answer.
 //! * Paths are relative to the store's root; [`paths`] alone builds and parses them.
 //! * A 404 is `None` only when the key is absent: a missing bucket or a denied read is an error, never an empty log.
 //! * Lists come in key order, whatever the backend does.

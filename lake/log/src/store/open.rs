@@ -135,8 +135,15 @@ fn parse_bucket(url: &str, scheme: &'static str, rest: &str) -> Result<Target> {
             "store {url:?}: a directory bucket does not list in key order, which Frazil needs: use a general purpose one"
         )));
     }
-    let prefix = Path::parse(prefix.trim_end_matches('/'))
-        .map_err(|error| invalid("the prefix must be of segments with / between them").with_source(error))?;
+    let prefix = prefix.trim_end_matches('/');
+    if prefix.starts_with('/') || prefix.contains(['?', '#', '%']) {
+        return Err(invalid(
+            "the prefix must be of plain segments with one / between them",
+        ));
+    }
+    let prefix = Path::parse(prefix).map_err(|error| {
+        invalid("the prefix must be of plain segments with one / between them").with_source(error)
+    })?;
     if prefix.as_ref().len() > PREFIX_BYTES_MAX {
         return Err(invalid(&format!("the prefix may have {PREFIX_BYTES_MAX} bytes")));
     }
@@ -387,6 +394,8 @@ mod tests {
             ("s3://B/p", ErrorKind::Invalid, "bucket"),
             ("s3://b?x/p", ErrorKind::Invalid, "bucket"),
             ("s3://b//p", ErrorKind::Invalid, "prefix"),
+            ("s3://b/p//q", ErrorKind::Invalid, "prefix"),
+            ("s3://b/p?x=y", ErrorKind::Invalid, "prefix"),
             ("s3://b/a/../c", ErrorKind::Invalid, "prefix"),
             ("s3://zone--use1-az4--x-s3/p", ErrorKind::Unsupported, "key order"),
             ("http://h/b", ErrorKind::Unsupported, "s3://bucket/prefix"),

@@ -25,8 +25,8 @@ const REMEDY: &str = "Frazil needs a PUT with If-None-Match: * that fails with 4
 /// What a probe that found nothing wrong measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeReport {
-    /// How far the own clock is from the store's.
-    pub skew: Skew,
+    /// How far the own clock is from the store's; None if the store shows no time of writing.
+    pub skew: Option<Skew>,
     /// The time of one PUT of a few bytes.
     pub put: Duration,
     /// The time of one GET of a few bytes.
@@ -141,7 +141,7 @@ impl Probe<'_> {
     }
 
     /// The same key twice, one after the other.
-    async fn sequentially(&self) -> Result<(Skew, Duration, Duration)> {
+    async fn sequentially(&self) -> Result<(Option<Skew>, Duration, Duration)> {
         let (before, start) = ((self.wall)(), Instant::now());
         match self.put(&self.first, b"first").await? {
             Put::Won => {}
@@ -174,7 +174,9 @@ impl Probe<'_> {
             }
             Put::Unclear(error) => return Err(error),
         }
-        Ok((skew(written, before..=after), put, get))
+        // An answer without Last-Modified reads as 1970.
+        let skew = (written > 0).then(|| skew(written, before..=after));
+        Ok((skew, put, get))
     }
 
     /// One key by several at once: exactly one may win, and its bytes stay.
