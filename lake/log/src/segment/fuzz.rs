@@ -1,0 +1,1 @@
+//! A fuzz target: bytes that have the right checksums, and nothing else right.
