@@ -13,7 +13,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::buffer::len_u64;
 use super::layout::ALIGNMENT;
-use super::message::{CONTINUATION, PREFIX_BYTES, Shape, compression, decoded_bytes};
+use super::message::{CONTINUATION, PREFIX_BYTES, Shape, compression};
+use super::walk::decoded_bytes;
 use super::{DECODED_BYTES_MAX, statistics};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::slice::{BatchLayout, Codec, ColumnChunk, Slice, SliceHome, SliceOp};
@@ -235,7 +236,7 @@ fn cannot_encode(error: arrow::error::ArrowError) -> Error {
 /// The buffers that a message lists.
 fn buffers(ipc_message: &[u8]) -> Result<Vec<ipc::Buffer>> {
     let message = ipc::root_as_message(ipc_message)
-        .map_err(|error| Error::internal("Arrow wrote a message that is no flatbuffer").with_source(error))?;
+        .map_err(|error| Error::internal(format!("Arrow wrote a message that is no flatbuffer: {error}")))?;
     let buffers = message.header_as_record_batch().and_then(|batch| batch.buffers());
     Ok(buffers
         .map(|buffers| buffers.iter().copied().collect())

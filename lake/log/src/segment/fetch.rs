@@ -13,7 +13,10 @@ use super::reader::{decode, decode_columns};
 use crate::error::{Error, Result};
 use crate::format::slice::Slice;
 
-/// Ranges no more than so many bytes apart are fetched as one; about what a store sends in the time of one request.
+/// Ranges so many bytes apart or less are always fetched as one: a request costs more than these bytes.
+pub const GAP_BYTES_MIN: u64 = 16 << 10;
+
+/// Ranges more than so many bytes apart never are; about what a store sends in the time of one request.
 pub const GAP_BYTES_MAX: u64 = 128 << 10;
 
 /// From so many percent of a slice's bytes on, all of it is fetched, in one request.
@@ -47,12 +50,14 @@ pub async fn read_slice(
     let start =
         start.ok_or_else(|| Error::corrupt(format!("{}: a slice ends behind u64::MAX", place.object)))?;
     let Some(wanted) = wanted else {
-        let bytes = fetch(source, start, &[0..slice.bytes]).await?;
+        let bytes = fetch(source, start, std::slice::from_ref(&(0..slice.bytes))).await?;
         return decode(slice, &bytes[0], fields, place);
     };
-    let projection = Projection::plan(slice, wanted, GAP_BYTES_MAX)?;
+    // Between the two, a gap may be a quarter of what is wanted: a narrow column does not bring a wide one along.
+    let gap_bytes_max = (Projection::plan(slice, wanted, 0)?.bytes() / 4).clamp(GAP_BYTES_MIN, GAP_BYTES_MAX);
+    let projection = Projection::plan(slice, wanted, gap_bytes_max)?;
     if is_most(projection.bytes(), slice.bytes) {
-        let bytes = fetch(source, start, &[0..slice.bytes]).await?;
+        let bytes = fetch(source, start, std::slice::from_ref(&(0..slice.bytes))).await?;
         return decode_columns(slice, &bytes[0], fields, wanted, place);
     }
     let bytes = fetch(source, start, projection.ranges()).await?;

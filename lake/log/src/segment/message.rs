@@ -2,11 +2,10 @@
 //!
 //! A message lists *nodes* (length and nulls of each array, nested ones included) and *buffers* (offset and length), in
 //! the order of a walk through the fields. Arrow's reader trusts both in places, so everything that it could trip over
-//! is checked by [`Walk`] before it is called. To decode some columns only, a smaller message with just their nodes and
+//! is checked by [`walk`] before it is called. To decode some columns only, a smaller message with just their nodes and
 //! buffers, offsets shifted, is written and given to Arrow.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -17,8 +16,7 @@ use arrow::ipc::convert::IpcSchemaEncoder;
 use arrow::ipc::reader::read_record_batch;
 use bytes::Bytes;
 
-use super::buffer::decoded_len;
-use super::layout::ALIGNMENT;
+use super::walk::{self, between};
 use crate::error::{Error, Result};
 use crate::format::slice::{BatchLayout, Codec};
 
@@ -28,13 +26,10 @@ pub(super) const PREFIX_BYTES: usize = 8;
 /// What stands before the metadata's length.
 pub(super) const CONTINUATION: [u8; 4] = [0xFF; 4];
 
-/// Buffers may be longer than their values need by so many bytes of padding.
-const BUFFER_PADDING_MAX: u64 = 64;
-
 /// How many nodes and buffers a column has in a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shape {
-    nodes: usize,
+    pub(super) nodes: usize,
     pub(super) buffers: usize,
 }
 
@@ -91,11 +86,11 @@ pub(super) fn compression(codec: Codec) -> Option<ipc::CompressionType> {
 #[derive(Debug)]
 pub(super) struct BatchMessage<'a> {
     batch: ipc::RecordBatch<'a>,
-    layout: &'a BatchLayout,
-    codec: Codec,
-    fields: &'a [FieldRef],
+    pub(super) layout: &'a BatchLayout,
+    pub(super) codec: Codec,
+    pub(super) fields: &'a [FieldRef],
     /// Where each column's nodes and buffers begin, and at last where all end.
-    starts: Vec<Shape>,
+    pub(super) starts: Vec<Shape>,
 }
 
 impl<'a> BatchMessage<'a> {
@@ -171,17 +166,8 @@ impl<'a> BatchMessage<'a> {
         for column in columns {
             let chunk = &self.layout.chunks[*column];
             let bytes = between(&bytes, chunk.offset.checked_sub(base), chunk.len)?;
-            let mut walk = Walk {
-                message: self,
-                next: self.starts[*column],
-                chunk: bytes,
-                chunk_start: chunk.offset,
-                end: chunk.offset,
-                decoded_bytes_left,
-            };
-            let field = &self.fields[*column];
-            walk.array(field.data_type(), Length::Exactly(u64::from(self.layout.rows)))
-                .map_err(|error| error.context(format!("column {:?}", field.name())))?;
+            walk::check(self, *column, bytes, decoded_bytes_left)
+                .map_err(|error| error.context(format!("column {:?}", self.fields[*column].name())))?;
         }
         let fields: Vec<FieldRef> = columns
             .iter()
@@ -193,7 +179,7 @@ impl<'a> BatchMessage<'a> {
         }
         let metadata = self.metadata_of(columns, base)?;
         let message = ipc::root_as_message(&metadata)
-            .map_err(|error| Error::internal("a rewritten message").with_source(error))?;
+            .map_err(|error| Error::internal(format!("a rewritten message is no flatbuffer: {error}")))?;
         let batch = message
             .header_as_record_batch()
             .ok_or_else(|| Error::internal("a rewritten message has no batch"))?;
@@ -244,12 +230,12 @@ impl<'a> BatchMessage<'a> {
     }
 
     /// A node by number, of which there are as many as the fields need.
-    fn node(&self, number: usize) -> ipc::FieldNode {
+    pub(super) fn node(&self, number: usize) -> ipc::FieldNode {
         *self.batch.nodes().expect("counted when opened").get(number)
     }
 
     /// A buffer by number, likewise.
-    fn buffer(&self, number: usize) -> ipc::Buffer {
+    pub(super) fn buffer(&self, number: usize) -> ipc::Buffer {
         *self.batch.buffers().expect("counted when opened").get(number)
     }
 }
@@ -307,168 +293,4 @@ fn read(body: &Buffer, batch: ipc::RecordBatch<'_>, fields: Vec<FieldRef>) -> Re
     )
     .map_err(|error| Error::corrupt(format!("Arrow refuses it: {error}")))?;
     Ok(batch.columns().to_vec())
-}
-
-/// The `len` bytes from `start` on.
-fn between(bytes: &[u8], start: Option<u64>, len: u64) -> Result<&[u8]> {
-    let range = start.and_then(|start| to_usize(start..start.checked_add(len)?));
-    range
-        .and_then(|range| bytes.get(range))
-        .ok_or_else(|| Error::corrupt(format!("{len} bytes at {start:?} asked of {}", bytes.len())))
-}
-
-fn to_usize(range: Range<u64>) -> Option<Range<usize>> {
-    Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
-}
-
-/// How many values an array may have.
-#[derive(Clone, Copy)]
-enum Length {
-    Exactly(u64),
-    AtMost(u64),
-}
-
-/// Checks a column's nodes and buffers, and the sizes that the buffers claim.
-struct Walk<'a> {
-    message: &'a BatchMessage<'a>,
-    next: Shape,
-    chunk: &'a [u8],
-    chunk_start: u64,
-    /// Where the last buffer ended; buffers lie in order.
-    end: u64,
-    decoded_bytes_left: &'a mut u64,
-}
-
-impl Walk<'_> {
-    fn array(&mut self, data_type: &DataType, length: Length) -> Result<()> {
-        let rows = self.node(length)?;
-        match data_type {
-            DataType::Utf8 | DataType::Binary => {
-                self.offsets(rows)?;
-                self.buffer(0, u64::MAX)
-            }
-            DataType::List(child) | DataType::Map(child, _) => {
-                self.offsets(rows)?;
-                self.array(child.data_type(), Length::AtMost(i32::MAX.unsigned_abs().into()))
-            }
-            DataType::FixedSizeList(child, length) => {
-                self.array(child.data_type(), Length::Exactly(times(rows, (*length).into())?))
-            }
-            DataType::Struct(fields) => fields
-                .iter()
-                .try_for_each(|field| self.array(field.data_type(), Length::Exactly(rows))),
-            DataType::Boolean => self.values(rows.div_ceil(8)),
-            DataType::FixedSizeBinary(width) => {
-                let bytes = times(rows, (*width).into())?;
-                if i32::try_from(bytes).is_err() {
-                    return Err(Error::corrupt(format!(
-                        "{rows} values of {width} bytes are more than i32 counts"
-                    )));
-                }
-                self.values(bytes)
-            }
-            other => {
-                let width = other
-                    .primitive_width()
-                    .ok_or_else(|| Error::internal("a type without a shape"))?;
-                self.values(times(rows, i64::try_from(width).unwrap_or(i64::MAX))?)
-            }
-        }
-    }
-
-    /// Checks the next node and its validity bitmap; returns how many values the array has.
-    fn node(&mut self, length: Length) -> Result<u64> {
-        let node = self.message.node(self.next.nodes);
-        self.next.nodes += 1;
-        let counts = u64::try_from(node.length())
-            .ok()
-            .zip(u64::try_from(node.null_count()).ok());
-        let (rows, nulls) = counts
-            .filter(|(rows, nulls)| {
-                nulls <= rows
-                    && match length {
-                        Length::Exactly(expected) => *rows == expected,
-                        Length::AtMost(most) => *rows <= most,
-                    }
-            })
-            .ok_or_else(|| {
-                let (Length::Exactly(expected) | Length::AtMost(expected)) = length;
-                Error::corrupt(format!(
-                    "an array of {} values, {} null, does not fit: {expected} expected",
-                    node.length(),
-                    node.null_count()
-                ))
-            })?;
-        let bitmap = rows.div_ceil(8);
-        self.buffer(
-            if nulls > 0 { bitmap } else { 0 },
-            bitmap.saturating_add(BUFFER_PADDING_MAX),
-        )?;
-        Ok(rows)
-    }
-
-    /// Checks a buffer of `rows + 1` offsets; an empty array may have none.
-    fn offsets(&mut self, rows: u64) -> Result<()> {
-        let bytes = times(rows.saturating_add(1), 4)?;
-        self.buffer(
-            if rows == 0 { 0 } else { bytes },
-            bytes.saturating_add(BUFFER_PADDING_MAX),
-        )
-    }
-
-    /// Checks a buffer of values of fixed width.
-    fn values(&mut self, bytes: u64) -> Result<()> {
-        self.buffer(bytes, bytes.saturating_add(BUFFER_PADDING_MAX))
-    }
-
-    /// Checks the next buffer: where it lies, and how long it will be.
-    fn buffer(&mut self, least: u64, most: u64) -> Result<()> {
-        let buffer = self.message.buffer(self.next.buffers);
-        self.next.buffers += 1;
-        let (offset, length) = u64::try_from(buffer.offset())
-            .ok()
-            .zip(u64::try_from(buffer.length()).ok())
-            .filter(|(offset, _)| *offset >= self.end && offset.is_multiple_of(ALIGNMENT))
-            .ok_or_else(|| {
-                let (offset, length) = (buffer.offset(), buffer.length());
-                Error::corrupt(format!(
-                    "a buffer of {length} bytes at {offset} is misplaced: the last ended at {}",
-                    self.end
-                ))
-            })?;
-        let bytes = between(self.chunk, offset.checked_sub(self.chunk_start), length)?;
-        self.end = offset.saturating_add(length);
-        let decoded = decoded_len(self.message.codec, bytes)?;
-        if !(least..=most).contains(&decoded) {
-            return Err(Error::corrupt(format!(
-                "a buffer has {decoded} bytes, expected {least} to {most}"
-            )));
-        }
-        *self.decoded_bytes_left = self.decoded_bytes_left.checked_sub(decoded).ok_or_else(|| {
-            Error::corrupt(format!(
-                "a slice's buffers have more than {} bytes",
-                super::DECODED_BYTES_MAX
-            ))
-        })?;
-        Ok(())
-    }
-}
-
-fn times(rows: u64, width: i64) -> Result<u64> {
-    let bytes = u64::try_from(width)
-        .ok()
-        .and_then(|width| rows.checked_mul(width));
-    bytes.ok_or_else(|| Error::corrupt(format!("{rows} values of width {width} overflow")))
-}
-
-/// How many bytes the buffers of a whole message have decompressed, for a writer to check what it wrote.
-pub(super) fn decoded_bytes(buffers: &[ipc::Buffer], codec: Codec, body: &[u8]) -> Result<u64> {
-    buffers.iter().try_fold(0_u64, |sum, buffer| {
-        let bytes = between(body, u64::try_from(buffer.offset()).ok(), len_of(buffer))?;
-        Ok(sum.saturating_add(decoded_len(codec, bytes)?))
-    })
-}
-
-fn len_of(buffer: &ipc::Buffer) -> u64 {
-    u64::try_from(buffer.length()).unwrap_or(u64::MAX)
 }

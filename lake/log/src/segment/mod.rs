@@ -20,6 +20,7 @@ pub mod projection;
 pub mod reader;
 pub mod rows;
 pub mod statistics;
+mod walk;
 
 #[cfg(test)]
 mod tests;
