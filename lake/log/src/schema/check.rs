@@ -18,6 +18,8 @@ pub const TYPE_DEPTH_MAX: usize = 16;
 pub const COLUMN_NAME_BYTES_MAX: usize = 256;
 /// Bytes of a comment.
 pub const COMMENT_BYTES_MAX: usize = 4_096;
+/// Bytes of all names and comments of a table together.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Digits of a DECIMAL.
 pub const DECIMAL_PRECISION_MAX: u8 = 38;
 /// Bytes of a FIXED.
@@ -97,20 +99,23 @@ pub(super) fn same_unicode(name: &str) -> String {
     name.to_lowercase()
 }
 
-/// Checks names, comments, ids, bounds, depth and count of a schema's columns. `same` says which names are equal.
-pub(super) fn check_columns(columns: &[Column], same: fn(&str) -> String) -> Result<()> {
+/// Checks names, comments, ids, bounds, depth and count of a schema's columns, and returns all field ids. `same` says
+/// which names are equal.
+pub(super) fn check_columns(columns: &[Column], same: fn(&str) -> String) -> Result<BTreeSet<FieldId>> {
     if columns.is_empty() {
         return Err(Error::invalid(
             "a table needs at least one column: give one such as `id BIGINT`",
         ));
     }
-    Walk {
+    let mut walk = Walk {
         same,
         path: Vec::new(),
         fields: 0,
+        text_bytes: 0,
         ids: BTreeSet::new(),
-    }
-    .columns(columns)
+    };
+    walk.columns(columns)?;
+    Ok(walk.ids)
 }
 
 /// A path of names for messages: plain names as they are, others quoted, long ones cut.
@@ -140,6 +145,7 @@ struct Walk<'a> {
     same: fn(&str) -> String,
     path: Vec<&'a str>,
     fields: usize,
+    text_bytes: usize,
     ids: BTreeSet<FieldId>,
 }
 
@@ -168,6 +174,12 @@ impl<'a> Walk<'a> {
                 let bytes = column.doc.len();
                 return Err(self.fail(&format!(
                     "its comment has {bytes} bytes, {COMMENT_BYTES_MAX} are allowed"
+                )));
+            }
+            self.text_bytes += column.name.len() + column.doc.len();
+            if self.text_bytes > TEXT_BYTES_MAX {
+                return Err(Error::invalid(format!(
+                    "names and comments have more than {TEXT_BYTES_MAX} bytes together: shorten the comments"
                 )));
             }
             self.field(column.id, &column.ty)?;

@@ -1,1 +1,344 @@
-//! (written next)
+//! Making a table's spec from a request, comparing two, and checking one that comes from elsewhere.
+//!
+//! * [`build`] is the door: what `PUT …/tables/{t}` asks for, checked against all that this version can do;
+//! * [`difference`] answers "is that the table that is there?" (PUT is *ensure*);
+//! * [`validate`] is the fold's: whether a spec from the log, or from a stranger, makes sense at all.
+//!
+//! Invariants:
+//! * what `build` makes, `validate` takes, and `difference` finds nothing between it and itself;
+//! * `validate` decides a verdict, so it depends on nothing but the spec and never changes without a feature bit: it takes
+//!   what later versions will build (keys, partitions, options that are not known here).
+
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::bucket::BUCKET_FUNCTION;
+use super::check::{check_columns, same_unicode, shown};
+use super::iceberg_json::from_json;
+use super::ids::{FIELD_ID_MAX, highest_id};
+use super::options::{OPTIONS, canonical};
+use super::sql::parse_columns;
+use super::{Column, PseudoIds, Schema, TableSpec, TimestampUnit, Type};
+use crate::error::{Error, Result};
+use crate::id::FieldId;
+
+pub use validate::validate;
+
+/// Buckets of a table.
+pub const BUCKETS_MAX: u32 = 1_024;
+
+/// What `PUT …/tables/{t}` asks for.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TableRequest {
+    /// The columns as SQL, such as `id BIGINT NOT NULL, url STRING`; this or `schema`.
+    pub columns: Option<String>,
+    /// The columns in Iceberg's JSON form; this or `columns`.
+    pub schema: Option<Value>,
+    /// Names of the primary key's columns; none for a log table.
+    pub primary_key: Vec<String>,
+    /// Partition transforms such as `day(at)`.
+    pub partitioned_by: Vec<String>,
+    /// How many buckets; 1 if it is not given.
+    pub buckets: Option<u32>,
+    /// Names of the columns that choose the bucket; none: sticky.
+    pub bucket_by: Vec<String>,
+    /// Options by name.
+    pub options: BTreeMap<String, Value>,
+}
+
+/// The spec of the table that a request asks for.
+///
+/// # Errors
+/// Invalid: says what is wrong and what to write. Unsupported: names the parameter, type or option not there yet.
+pub fn build(request: &TableRequest) -> Result<TableSpec> {
+    let columns = match (&request.columns, &request.schema) {
+        (Some(text), None) => parse_columns(text)?,
+        (None, Some(schema)) => from_json(schema)?,
+        (Some(_), Some(_)) => return Err(Error::invalid("give columns or schema, not both")),
+        (None, None) => {
+            return Err(Error::invalid(
+                "give columns such as \"id BIGINT NOT NULL, url STRING\", or schema in Iceberg's JSON form",
+            ));
+        }
+    };
+    build_with(columns, request)
+}
+
+/// The spec of a table of given columns, ids given out (inferred ones, for example); all else as the request says.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(columns: Vec<Column>, request: &TableRequest) -> Result<TableSpec> {
+    refuse_planned(request)?;
+    check_columns(&columns, same_unicode)?;
+    refuse_nanos(&columns)?;
+    let options = canonical(&request.options)?;
+    let buckets = request.buckets.unwrap_or(1);
+    if !(1..=BUCKETS_MAX).contains(&buckets) {
+        return Err(Error::invalid(format!(
+            "buckets is {buckets}: give a number from 1 to {BUCKETS_MAX}"
+        )));
+    }
+    let bucket_by = bucket_columns(&columns, &request.bucket_by)?;
+    let highest = highest_id(&columns);
+    if highest > FIELD_ID_MAX - 3 {
+        return Err(Error::invalid(format!(
+            "field id {highest} leaves no room for the ids of __bucket, __offset, __timestamp: give ids up to {}",
+            FIELD_ID_MAX - 3
+        )));
+    }
+    let pseudo = PseudoIds {
+        bucket: highest + 1,
+        offset: highest + 2,
+        timestamp: highest + 3,
+    };
+    let spec = TableSpec {
+        schema: Schema { id: 0, columns },
+        last_column_id: pseudo.timestamp,
+        pseudo,
+        primary_key: Vec::new(),
+        buckets,
+        bucket_by,
+        bucket_function: BUCKET_FUNCTION,
+        partitions: Vec::new(),
+        options,
+    };
+    validate(&spec)?;
+    Ok(spec)
+}
+
+fn refuse_planned(request: &TableRequest) -> Result<()> {
+    if !request.primary_key.is_empty() {
+        return Err(Error::unsupported(
+            "primary_key is not there yet: leave it out, the table is a log table",
+        ));
+    }
+    if !request.partitioned_by.is_empty() {
+        return Err(Error::unsupported(
+            "partitioned_by is not there yet: leave it out",
+        ));
+    }
+    Ok(())
+}
+
+fn refuse_nanos(columns: &[Column]) -> Result<()> {
+    match columns.iter().find(|column| has_nanos(&column.ty)) {
+        None => Ok(()),
+        Some(column) => Err(Error::unsupported(format!(
+            "column {}: TIMESTAMP(9) needs the option format-version=3, which is not there yet: use TIMESTAMP(6)",
+            shown(&column.name)
+        ))),
+    }
+}
+
+fn has_nanos(ty: &Type) -> bool {
+    match ty {
+        Type::Timestamp { unit, .. } => *unit == TimestampUnit::Nanos,
+        Type::List(element) => has_nanos(&element.ty),
+        Type::Map(key, value) => has_nanos(&key.ty) || has_nanos(&value.ty),
+        Type::Struct(fields) => fields.iter().any(|field| has_nanos(&field.ty)),
+        _ => false,
+    }
+}
+
+fn bucket_columns(columns: &[Column], names: &[String]) -> Result<Vec<FieldId>> {
+    let mut seen = BTreeSet::new();
+    let mut ids = Vec::with_capacity(names.len().min(columns.len()));
+    for name in names {
+        let same = same_unicode(name);
+        let Some(column) = columns.iter().find(|column| same_unicode(&column.name) == same) else {
+            let known: Vec<String> = columns
+                .iter()
+                .take(20)
+                .map(|column| shown(&column.name))
+                .collect();
+            let more = if columns.len() > 20 { ", …" } else { "" };
+            let known = known.join(", ");
+            return Err(Error::invalid(format!(
+                "bucket_by: there is no column {}; columns are {known}{more}",
+                shown(name)
+            )));
+        };
+        if !column.ty.is_bucketable() {
+            return Err(Error::invalid(format!(
+                "bucket_by: column {} is {}, which cannot choose a bucket: use one of INT, BIGINT, DECIMAL, DATE, TIME, \
+                 TIMESTAMP, STRING, UUID, FIXED, BINARY",
+                shown(&column.name),
+                cut(&column.ty.to_string())
+            )));
+        }
+        if !seen.insert(column.id) {
+            return Err(Error::invalid(format!(
+                "bucket_by: column {} is named twice: name it once",
+                shown(name)
+            )));
+        }
+        ids.push(column.id);
+    }
+    Ok(ids)
+}
+
+/// The first difference between a table and what a PUT asks for, as a sentence; `None` if the PUT changes nothing.
+///
+/// Field ids and schema ids do not count; an option that is not given counts as its default.
+pub fn difference(existing: &TableSpec, wanted: &TableSpec) -> Option<String> {
+    let names = |spec: &TableSpec, ids: &[FieldId]| {
+        let name = |id: &FieldId| {
+            let column = spec.schema.columns.iter().find(|column| column.id == *id);
+            column.map_or_else(|| format!("field {id}"), |column| shown(&column.name))
+        };
+        let names: Vec<String> = ids.iter().map(name).collect();
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
+    let partitions = |spec: &TableSpec| {
+        let partition = |field: &super::PartitionField| {
+            format!("{}({})", field.transform, names(spec, &[field.source_id]))
+        };
+        let partitions: Vec<String> = spec.partitions.iter().map(partition).collect();
+        if partitions.is_empty() {
+            "none".to_owned()
+        } else {
+            partitions.join(", ")
+        }
+    };
+    columns_difference("", &existing.schema.columns, &wanted.schema.columns)
+        .or_else(|| {
+            let is = names(existing, &existing.primary_key);
+            changed("primary_key", &is, &names(wanted, &wanted.primary_key))
+        })
+        .or_else(|| changed("partitioned_by", &partitions(existing), &partitions(wanted)))
+        .or_else(|| {
+            changed(
+                "buckets",
+                &existing.buckets.to_string(),
+                &wanted.buckets.to_string(),
+            )
+        })
+        .or_else(|| {
+            let is = names(existing, &existing.bucket_by);
+            changed("bucket_by", &is, &names(wanted, &wanted.bucket_by))
+        })
+        .or_else(|| {
+            let is = existing.bucket_function.to_string();
+            changed("bucket function", &is, &wanted.bucket_function.to_string())
+        })
+        .or_else(|| options_difference(&existing.options, &wanted.options))
+}
+
+/// The first difference of columns; `prefix` is the path of the struct that they are in, with its dot.
+fn columns_difference(prefix: &str, existing: &[Column], wanted: &[Column]) -> Option<String> {
+    let places: BTreeMap<&str, (usize, &Column)> = existing
+        .iter()
+        .enumerate()
+        .map(|(place, column)| (column.name.as_str(), (place, column)))
+        .collect();
+    let mut moved = None;
+    for (place, column) in wanted.iter().enumerate() {
+        let path = format!("{prefix}{}", shown(&column.name));
+        let Some((place_now, now)) = places.get(column.name.as_str()) else {
+            return Some(format!("column {path}: not in the table"));
+        };
+        if let Some(found) = column_difference(&path, now, column) {
+            return Some(found);
+        }
+        if *place_now != place && moved.is_none() {
+            moved = Some(format!(
+                "column {path}: is number {}, asked as number {}",
+                place_now + 1,
+                place + 1
+            ));
+        }
+    }
+    let asked: BTreeSet<&str> = wanted.iter().map(|column| column.name.as_str()).collect();
+    let left = existing
+        .iter()
+        .find(|column| !asked.contains(column.name.as_str()));
+    left.map(|column| {
+        format!(
+            "column {prefix}{}: in the table, not asked for",
+            shown(&column.name)
+        )
+    })
+    .or(moved)
+}
+
+fn column_difference(path: &str, now: &Column, wanted: &Column) -> Option<String> {
+    if let (Type::Struct(fields_now), Type::Struct(fields)) = (&now.ty, &wanted.ty) {
+        if let Some(found) = columns_difference(&format!("{path}."), fields_now, fields) {
+            return Some(found);
+        }
+    }
+    let text = |column: &Column| format!("{}{}", column.ty, if column.required { " NOT NULL" } else { "" });
+    let quoted = |doc: &str| format!("{doc:?}");
+    changed(&format!("column {path}"), &text(now), &text(wanted)).or_else(|| {
+        changed(
+            &format!("comment of column {path}"),
+            &quoted(&now.doc),
+            &quoted(&wanted.doc),
+        )
+    })
+}
+
+fn options_difference(existing: &[(String, String)], wanted: &[(String, String)]) -> Option<String> {
+    let given = existing.iter().chain(wanted).map(|(name, _)| name.as_str());
+    let names: BTreeSet<&str> = given.collect();
+    let value = |options: &[(String, String)], name: &str| {
+        let given = options
+            .iter()
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.clone());
+        let default = || {
+            OPTIONS
+                .iter()
+                .find(|spec| spec.name == name)
+                .map(|spec| spec.default.to_owned())
+        };
+        given.or_else(default).unwrap_or_else(|| "not set".to_owned())
+    };
+    names.into_iter().find_map(|name| {
+        changed(
+            &format!("option {}", shown_option(name)),
+            &value(existing, name),
+            &value(wanted, name),
+        )
+    })
+}
+
+/// Option names have dots and dashes: plain as they are.
+fn shown_option(name: &str) -> String {
+    name.split('.')
+        .map(|part| {
+            if part.contains('-') {
+                part.to_owned()
+            } else {
+                shown(part)
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(".")
+}
+
+fn changed(what: &str, is: &str, asked: &str) -> Option<String> {
+    (is != asked).then(|| format!("{what}: is {}, asked {}", cut(is), cut(asked)))
+}
+
+fn cut(text: &str) -> String {
+    let cut: String = text.chars().take(200).collect();
+    if cut.len() < text.len() {
+        format!("{cut}…")
+    } else {
+        cut
+    }
+}
