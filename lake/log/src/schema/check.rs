@@ -1,11 +1,12 @@
 //! The limits of a schema, and the one walk that checks them all.
 //!
-//! Invariant: what [`check_columns`] takes under [`same_ascii`] is part of the log's meaning, since the fold asks it: it
-//! may only change together with a feature bit, and depends on no table that a compiler may bring (so ASCII case only).
+//! Invariant: what `check_columns` takes under `same_ascii` is part of the log's meaning, since the fold asks it: it may
+//! only change together with a feature bit, and depends on no table that a compiler may bring (so ASCII case only).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ids::FIELD_ID_MAX;
+use super::shown::{shown, shown_path};
 use super::{Column, Nested, Type};
 use crate::error::{Error, Result};
 use crate::id::FieldId;
@@ -116,29 +117,6 @@ pub(super) fn check_columns(columns: &[Column], same: fn(&str) -> String) -> Res
     };
     walk.columns(columns)?;
     Ok(walk.ids)
-}
-
-/// A path of names for messages: plain names as they are, others quoted, long ones cut.
-pub(super) fn shown_path<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
-    let shown: Vec<String> = path.into_iter().map(shown).collect();
-    shown.join(".")
-}
-
-/// A name for messages: plain as it is, else quoted; cut after 64 characters.
-pub(super) fn shown(name: &str) -> String {
-    let cut: String = name.chars().take(64).collect();
-    let dots = if cut.len() < name.len() { "…" } else { "" };
-    if is_plain(&cut) {
-        format!("{cut}{dots}")
-    } else {
-        format!("{cut:?}{dots}")
-    }
-}
-
-/// Whether a name needs no quotes in SQL.
-pub(super) fn is_plain(name: &str) -> bool {
-    name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic())
-        && name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
 }
 
 struct Walk<'a> {

@@ -17,8 +17,9 @@
 
 use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, TimeUnit};
 
-use super::check::{TYPE_DEPTH_MAX, check_columns, same_unicode, shown_path};
+use super::check::{TYPE_DEPTH_MAX, check_columns, same_unicode};
 use super::ids::assign_ids;
+use super::shown::{cut, shown_path};
 use super::{Column, Nested, TimestampUnit, Type};
 use crate::error::{Error, Result};
 
@@ -180,9 +181,7 @@ fn map<'a>(path: &mut Path<'a>, entries: &'a Field) -> Result<Type> {
 }
 
 fn no_counterpart(path: &Path<'_>, data_type: &DataType) -> Error {
-    let text = data_type.to_string();
-    let cut: String = text.chars().take(64).collect();
-    let dots = if cut.len() < text.len() { "…" } else { "" };
+    let shown = cut(&data_type.to_string(), 64);
     let cast = match data_type {
         DataType::Time64(_) => "cast it to microseconds",
         DataType::Duration(_) => "cast it to Int64",
@@ -192,7 +191,7 @@ fn no_counterpart(path: &Path<'_>, data_type: &DataType) -> Error {
     };
     Error::unsupported(at_column(
         path,
-        &format!("Arrow's {cut}{dots} has no type here: {cast}"),
+        &format!("Arrow's {shown} has no type here: {cast}"),
     ))
 }
 

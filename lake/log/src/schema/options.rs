@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::check::shown;
+use super::shown::quoted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::slice::Codec;
 
@@ -112,7 +112,7 @@ impl Options {
             let Ok(spec) = option(name) else {
                 return Err(Error::unsupported(format!(
                     "option {}: this version does not know it: upgrade",
-                    shown(name)
+                    shown_option(name)
                 )));
             };
             let value = spec.value(value)?;
@@ -260,12 +260,8 @@ pub fn duration_text(duration: Duration) -> String {
 
 const DAY_MILLIS: u64 = 86_400_000;
 
-fn quoted(text: &str) -> String {
-    let cut: String = text.chars().take(64).collect();
-    format!("{cut:?}{}", if cut.len() < text.len() { "…" } else { "" })
-}
-
-fn shown_option(name: &str) -> String {
+/// An option's name for messages.
+pub(super) fn shown_option(name: &str) -> String {
     let plain = name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))

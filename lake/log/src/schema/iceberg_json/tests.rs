@@ -118,6 +118,10 @@ fn an_error_names_the_column_and_says_what_is_expected() {
         error(&json!({"fields": [{"name": "c", "type": "int", "doc": 3}]})),
         r#"column c: expected "doc", a string, found 3"#
     );
+}
+
+#[test]
+fn a_wrong_type_is_named_with_the_ones_there_are() {
     assert!(
         error_of_type(&json!("bigint"))
             .starts_with(r#"column c: "bigint" is not a type of Iceberg's: use one of"#)
