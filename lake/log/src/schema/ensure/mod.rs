@@ -23,7 +23,7 @@ use serde_json::Value;
 use super::bucket::BUCKET_FUNCTION;
 use super::check::{check_columns, same_unicode};
 use super::iceberg_json::from_json;
-use super::ids::{FIELD_ID_MAX, highest_id};
+use super::ids::{FIELD_ID_MAX, fill_ids, highest_id};
 use super::options::canonical;
 use super::shown::{cut, shown};
 use super::sql::parse_columns;
@@ -75,12 +75,14 @@ pub fn build(request: &TableRequest) -> Result<TableSpec> {
     build_with(columns, request)
 }
 
-/// The spec of a table of given columns, ids given out (inferred ones, for example); all else as the request says.
+/// The spec of a table of given columns (inferred ones, for example); all else as the request says. Fields whose id is 0
+/// get one.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_with(columns: Vec<Column>, request: &TableRequest) -> Result<TableSpec> {
+pub fn build_with(mut columns: Vec<Column>, request: &TableRequest) -> Result<TableSpec> {
     refuse_planned(request)?;
+    fill_ids(&mut columns);
     check_columns(&columns, same_unicode)?;
     refuse_nanos(&columns)?;
     let options = canonical(&request.options)?;

@@ -67,6 +67,21 @@ fn ids_of_an_iceberg_schema_are_kept_and_the_pseudo_columns_come_after_them() {
 }
 
 #[test]
+fn columns_without_ids_get_them() {
+    let mut columns = clicks().schema.columns;
+    for column in &mut columns {
+        column.id = 0;
+    }
+    columns[2].ty = Type::List(Box::new(Nested {
+        id: 0,
+        required: false,
+        ty: Type::String,
+    }));
+    let spec = build_with(columns, &TableRequest::default()).unwrap();
+    assert_eq!(spec.schema.columns, clicks().schema.columns);
+}
+
+#[test]
 fn an_error_says_what_is_wrong_and_what_to_write() {
     assert_eq!(
         error(json!({})),
