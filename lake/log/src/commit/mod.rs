@@ -10,4 +10,6 @@ pub mod fold;
 mod index;
 pub mod open;
 mod proof;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod replica;
