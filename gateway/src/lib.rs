@@ -1,3 +1,4 @@
 //! (written next)
+pub mod consume;
 pub mod metrics;
 pub mod produce;

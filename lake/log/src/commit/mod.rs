@@ -13,3 +13,4 @@ mod proof;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod replica;
+mod rows;
