@@ -10,7 +10,10 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
     ("frazil-kv", &["frazil-log"]),
     ("frazil-iceberg", &["frazil-log"]),
     ("frazil-query", &["frazil-log", "frazil-kv", "frazil-iceberg"]),
-    ("frazil-gateway", &["frazil-log", "frazil-kv", "frazil-iceberg", "frazil-query"]),
+    (
+        "frazil-gateway",
+        &["frazil-log", "frazil-kv", "frazil-iceberg", "frazil-query"],
+    ),
     ("frazil-compactor", &["frazil-log", "frazil-kv", "frazil-iceberg"]),
     (
         "frazil",
@@ -24,7 +27,10 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
             "frazil-compactor",
         ],
     ),
-    ("frazil-simulation", &["frazil-log", "frazil-gateway", "frazil-compactor"]),
+    (
+        "frazil-simulation",
+        &["frazil-log", "frazil-gateway", "frazil-compactor"],
+    ),
 ];
 
 /// The package's name and those of ours that any of its dependency sections names.
@@ -33,16 +39,20 @@ fn package(manifest: &str) -> Option<(String, Vec<String>)> {
     for line in manifest.lines().map(str::trim) {
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']);
-            if let Some((of, dependency)) = section.rsplit_once('.') {
-                if of.ends_with("dependencies") && dependency.starts_with("frazil") {
-                    ours.push(dependency.to_owned());
-                }
+            if let Some((of, dependency)) = section.rsplit_once('.')
+                && of.ends_with("dependencies")
+                && dependency.starts_with("frazil")
+            {
+                ours.push(dependency.to_owned());
             }
         } else if let Some((key, value)) = line.split_once('=') {
             let key = key.trim().split('.').next().unwrap_or("");
             if section == "package" && key == "name" {
                 name = Some(value.trim().trim_matches('"').to_owned());
-            } else if section.ends_with("dependencies") && section != "workspace.dependencies" && key.starts_with("frazil") {
+            } else if section.ends_with("dependencies")
+                && section != "workspace.dependencies"
+                && key.starts_with("frazil")
+            {
                 ours.push(key.to_owned());
             }
         }
@@ -55,21 +65,32 @@ fn arrows_between_crates_point_downwards() {
     let mut complaints = Vec::new();
     let mut seen = 0;
     for file in tree::files(&["Cargo.toml"]) {
-        let Some((name, ours)) = package(&file.text) else { continue };
+        let Some((name, ours)) = package(&file.text) else {
+            continue;
+        };
         if file.path.starts_with("tests/fuzz/") {
             continue; // a workspace of its own
         }
         seen += 1;
         let Some((_, may)) = MAY_DEPEND_ON.iter().find(|(of, _)| *of == name) else {
-            complaints.push(format!("{}: {name} is not in the table: say what it may depend on", file.path));
+            complaints.push(format!(
+                "{}: {name} is not in the table: say what it may depend on",
+                file.path
+            ));
             continue;
         };
-        for dependency in ours.iter().filter(|dependency| !may.contains(&dependency.as_str())) {
+        for dependency in ours
+            .iter()
+            .filter(|dependency| !may.contains(&dependency.as_str()))
+        {
             complaints.push(format!("{}: {name} must not depend on {dependency}", file.path));
         }
     }
     assert!(seen >= 5, "only {seen} packages were found");
-    none(&complaints, "arrows between crates point downwards (docs/architecture.md)");
+    none(
+        &complaints,
+        "arrows between crates point downwards (docs/architecture.md)",
+    );
 }
 
 #[test]
@@ -80,12 +101,19 @@ fn each_dependency_has_its_version_in_the_workspace() {
         for (index, line) in file.text.lines().enumerate() {
             if line.starts_with('[') {
                 inside = line.ends_with("dependencies]") && line != "[workspace.dependencies]";
-            } else if inside && line.contains('=') && !line.contains("workspace") && !file.path.starts_with("tests/fuzz/") {
+            } else if inside
+                && line.contains('=')
+                && !line.contains("workspace")
+                && !file.path.starts_with("tests/fuzz/")
+            {
                 complaints.push(format!("{}:{}: {line}", file.path, index + 1));
             }
         }
     }
-    none(&complaints, "versions stand in the root's [workspace.dependencies]; a crate says `name.workspace = true`");
+    none(
+        &complaints,
+        "versions stand in the root's [workspace.dependencies]; a crate says `name.workspace = true`",
+    );
 }
 
 #[test]
@@ -93,5 +121,15 @@ fn a_manifest_is_read_in_all_its_forms() {
     let manifest = "[package]\nname = \"x\"\n[dependencies]\nfrazil-log.workspace = true\n[dev-dependencies]\nfrazil-kv = { path = \"a\" }\n\
                     [dependencies.frazil-cache]\npath = \"b\"\n[workspace.dependencies]\nfrazil-query = \"1\"\n";
     let (name, ours) = package(manifest).expect("it names a package");
-    assert_eq!((name.as_str(), ours), ("x", vec!["frazil-log".to_owned(), "frazil-kv".to_owned(), "frazil-cache".to_owned()]));
+    assert_eq!(
+        (name.as_str(), ours),
+        (
+            "x",
+            vec![
+                "frazil-log".to_owned(),
+                "frazil-kv".to_owned(),
+                "frazil-cache".to_owned()
+            ]
+        )
+    );
 }
