@@ -38,7 +38,7 @@ cold SLOTS:
 
 # Fuzzes one decoder for SECONDS; needs a nightly toolchain and `cargo install cargo-fuzz`.
 fuzz TARGET SECONDS:
-    FRAZIL_FUZZ_TARGET={{TARGET}} cargo +nightly fuzz run --fuzz-dir tests/fuzz decoder tests/fuzz/corpus/{{TARGET}} -- -max_total_time={{SECONDS}}
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz {{TARGET}} -- -max_total_time={{SECONDS}}
 
 # Ack latency beside raw PUTs on the same store, e.g. `just bench --store s3://bucket/prefix -o json`.
 bench *ARGS:
@@ -56,6 +56,6 @@ fmt:
 golden:
     UPDATE_GOLDEN=1 cargo test --workspace golden
 
-# Writes the generated pages of docs/ anew.
+# Writes the generated pages of docs/ anew (tests named the_page_of_...).
 docs:
-    UPDATE_DOCS=1 cargo test --workspace generated_docs
+    UPDATE_DOCS=1 cargo test --workspace the_page_of

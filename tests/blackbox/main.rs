@@ -1,7 +1,7 @@
 //! The real binary, from outside: what a user types, and what must hold when processes, stores and networks fail.
 //!
 //! Each test starts its own processes on its own store. `FRAZIL_BIN` points them at another binary; `FRAZIL_CRASH_COUNT` and its like
-//! make the short runs long. Start at `first_five_minutes.rs`.
+//! make the short runs long. Start at `first_five_minutes`.
 
 #[cfg(test)]
 mod checker;
