@@ -184,14 +184,19 @@ fn answer(request: &Request, objects: &mut BTreeMap<String, Vec<u8>>) -> Respons
         "POST" if request.query.contains_key("delete") => {
             let bucket = request.path.trim_end_matches('/');
             let body = String::from_utf8_lossy(&request.body).into_owned();
+            let mut deleted = String::new();
             for key in body
                 .split("<Key>")
                 .skip(1)
                 .filter_map(|rest| rest.split("</Key>").next())
             {
                 objects.remove(&format!("{bucket}/{key}"));
+                deleted.push_str(&format!("<Deleted><Key>{key}</Key></Deleted>"));
             }
-            found(String::new(), b"<DeleteResult></DeleteResult>".to_vec())
+            found(
+                String::new(),
+                format!("<DeleteResult>{deleted}</DeleteResult>").into_bytes(),
+            )
         }
         _ => Response {
             status: "501 Not Implemented",
