@@ -67,7 +67,13 @@ pub struct Checkpoint {
 }
 
 /// Seals a checkpoint.
-pub fn seal_checkpoint(log_uuid: Uuid, slot: Slot, log_hash: u128, state: Bytes, pages: &[PageRef]) -> Result<Sealed> {
+pub fn seal_checkpoint(
+    log_uuid: Uuid,
+    slot: Slot,
+    log_hash: u128,
+    state: Bytes,
+    pages: &[PageRef],
+) -> Result<Sealed> {
     let mut list = Writer::new();
     list.count(pages.len());
     for page in pages {
@@ -103,18 +109,28 @@ impl Checkpoint {
             list_bytes: r.varint()?,
         };
         envelope::finish_header(r)?;
-        if header.slot != slot || header.state_bytes.checked_add(header.list_bytes) != Some(envelope.body_bytes) {
-            return Err(here.corrupt(&format!("the checkpoint of slot {slot}"), format!("slot {}", header.slot)));
+        if header.slot != slot
+            || header.state_bytes.checked_add(header.list_bytes) != Some(envelope.body_bytes)
+        {
+            return Err(
+                here.corrupt(&format!("the checkpoint of slot {slot}"), format!("slot {}", header.slot))
+            );
         }
-        let start = usize::try_from(envelope.body_start()).map_err(|_| Error::internal("headers fit memory"))?;
-        let split = start + usize::try_from(header.state_bytes).map_err(|_| Error::internal("bodies fit memory"))?;
+        let start =
+            usize::try_from(envelope.body_start()).map_err(|_| Error::internal("headers fit memory"))?;
+        let split =
+            start + usize::try_from(header.state_bytes).map_err(|_| Error::internal("bodies fit memory"))?;
         let mut r = Reader::new(object, split as u64, &bytes[split..]);
         let pages = r.sequence(4, |r| {
             Ok(PageRef { from: r.varint()?, to: r.varint()?, level: r.u8()?, bytes: r.varint()? })
         })?;
         let gapless = pages.windows(2).all(|pair| pair[0].to == pair[1].from);
         let spans = pages.iter().all(|page| page.from < page.to);
-        if !gapless || !spans || pages.first().is_some_and(|page| page.from != 0) || pages.last().is_some_and(|page| page.to != slot) {
+        if !gapless
+            || !spans
+            || pages.first().is_some_and(|page| page.from != 0)
+            || pages.last().is_some_and(|page| page.to != slot)
+        {
             return Err(r.corrupt(&format!("pages that tile the slots below {slot}"), "others"));
         }
         r.finish()?;

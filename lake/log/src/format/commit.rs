@@ -248,7 +248,9 @@ impl Commit {
         let commit =
             Self { envelope, header: CommitHeader::decode(here.clone())?, entries_hash: xxh3_128(header) };
         if commit.header.slot != slot {
-            return Err(here.corrupt(&format!("the commit of slot {slot}"), format!("slot {}", commit.header.slot)));
+            return Err(
+                here.corrupt(&format!("the commit of slot {slot}"), format!("slot {}", commit.header.slot))
+            );
         }
         let end = commit.header.slices.iter().filter(|slice| slice.home == SliceHome::Here);
         if let Some(slice) = end.clone().find(|slice| slice.object_range(0).end > envelope.body_bytes) {

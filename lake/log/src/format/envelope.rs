@@ -103,7 +103,10 @@ impl Envelope {
         };
         check(object, 0..56, &bytes[..56], xxh3_64(&bytes[..56]), u64_at(bytes, 56))?;
         if &bytes[..8] != MAGIC {
-            return Err(Error::corrupt(format!("{object} at byte 0: expected Frazil's magic, found {:02x?}", &bytes[..8])));
+            return Err(Error::corrupt(format!(
+                "{object} at byte 0: expected Frazil's magic, found {:02x?}",
+                &bytes[..8]
+            )));
         }
         let mut reader = Reader::new(object, 8, &bytes[8..10]);
         if reader.u8()? != kind as u8 {
@@ -130,7 +133,10 @@ impl Envelope {
             content_hash: u128::from(u64_at(bytes, 32)) | u128::from(u64_at(bytes, 40)) << 64,
             header_checksum: u64_at(bytes, 48),
         };
-        if bytes[10..12] != [0, 0] || envelope.header_bytes % 8 != 0 || envelope.header_bytes as usize > HEADER_BYTES_MAX {
+        if bytes[10..12] != [0, 0]
+            || envelope.header_bytes % 8 != 0
+            || envelope.header_bytes as usize > HEADER_BYTES_MAX
+        {
             return Err(Error::corrupt(format!(
                 "{object} at byte 12: expected a header length, found {}",
                 envelope.header_bytes
@@ -178,7 +184,13 @@ impl Envelope {
 }
 
 /// Compares a checksum; the message names object, byte range, expected, found.
-pub fn check(object: &str, range: std::ops::Range<u64>, bytes: &[u8], found: u64, expected: u64) -> Result<()> {
+pub fn check(
+    object: &str,
+    range: std::ops::Range<u64>,
+    bytes: &[u8],
+    found: u64,
+    expected: u64,
+) -> Result<()> {
     if found == expected {
         return Ok(());
     }
@@ -227,7 +239,10 @@ pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed
     let mut header = header.into_bytes();
     header.resize(header.len().next_multiple_of(8), 0);
     if header.len() > HEADER_BYTES_MAX {
-        return Err(Error::invalid(format!("a header of {} bytes is above the limit of {HEADER_BYTES_MAX}", header.len())));
+        return Err(Error::invalid(format!(
+            "a header of {} bytes is above the limit of {HEADER_BYTES_MAX}",
+            header.len()
+        )));
     }
     let mut hasher = Xxh3::new();
     hasher.update(&header);

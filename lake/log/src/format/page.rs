@@ -134,7 +134,8 @@ pub fn seal_page(log_uuid: Uuid, slots: Range<Slot>, log_hash: u128, places: &Pl
     header.varint(slots.start);
     header.varint(slots.end);
     header.u128(log_hash);
-    let parts = places.iter().filter_map(|(key, places)| Some((key, places, places.first()?, places.last()?)));
+    let parts =
+        places.iter().filter_map(|(key, places)| Some((key, places, places.first()?, places.last()?)));
     header.count(parts.clone().count());
     for (key, places, first, last) in parts {
         let mut part = Writer::new();
@@ -185,7 +186,8 @@ impl PageHeader {
 
 impl PagePart {
     fn decode(r: &mut Reader<'_>, body_start: u64) -> Result<Self> {
-        let key = StreamKey { table: TableId(r.varint()?), bucket: Bucket(r.number()?), stream: decode_stream(r)? };
+        let key =
+            StreamKey { table: TableId(r.varint()?), bucket: Bucket(r.number()?), stream: decode_stream(r)? };
         let (start, length, places, bytes) = (r.varint()?, r.varint()?, r.number()?, r.varint()?);
         let checksum = r.u64_fixed()?;
         let (Some(end), Some(body_end)) = (start.checked_add(length), body_start.checked_add(bytes)) else {
@@ -215,7 +217,8 @@ impl PagePart {
             }
             places.push(place);
         }
-        let ends = places.first().zip(places.last()).map(|(first, last)| first.offsets.start..last.offsets.end);
+        let ends =
+            places.first().zip(places.last()).map(|(first, last)| first.offsets.start..last.offsets.end);
         if ends.as_ref() != Some(&self.offsets) {
             return Err(r.corrupt(&format!("places of offsets {:?}", self.offsets), format!("{ends:?}")));
         }
@@ -233,7 +236,8 @@ pub fn decode_page(object: &str, bytes: &[u8], slots: &Range<Slot>) -> Result<(P
         let range = part.object_range(&envelope);
         let range = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
         let part_bytes = range.and_then(|(start, end)| bytes.get(start..end));
-        let part_bytes = part_bytes.ok_or_else(|| Error::corrupt(format!("{object}: a part lies beyond its end")))?;
+        let part_bytes =
+            part_bytes.ok_or_else(|| Error::corrupt(format!("{object}: a part lies beyond its end")))?;
         map.insert(part.key, part.decode_places(object, &envelope, part_bytes)?);
     }
     Ok((header, map))

@@ -235,7 +235,10 @@ impl Slice {
         if rows != u64::from(self.rows) || self.rows == 0 {
             return Err(reader.corrupt("a slice whose batches hold its rows, at least one", self.rows));
         }
-        if bytes != Some(self.bytes) || self.body_offset % 8 != 0 || self.body_offset.checked_add(self.bytes).is_none() {
+        if bytes != Some(self.bytes)
+            || self.body_offset % 8 != 0
+            || self.body_offset.checked_add(self.bytes).is_none()
+        {
             return Err(reader.corrupt("a slice whose batches fill its bytes", self.bytes));
         }
         Ok(())
@@ -280,7 +283,9 @@ impl BatchLayout {
             offset = offset.checked_add(len).ok_or_else(|| r.corrupt("chunks below 2^64 bytes", len))?;
         }
         if offset != body_len || metadata_len % 8 != 0 {
-            return Err(r.corrupt("chunks that tile the batch's buffers", format!("{offset} of {body_len} bytes")));
+            return Err(
+                r.corrupt("chunks that tile the batch's buffers", format!("{offset} of {body_len} bytes"))
+            );
         }
         Ok(Self { rows, metadata_len, body_len, metadata_checksum, chunks })
     }

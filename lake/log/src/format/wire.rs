@@ -284,7 +284,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A sequence of things of at least `bytes_min` bytes each.
-    pub fn sequence<T>(&mut self, bytes_min: usize, mut read: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    pub fn sequence<T>(
+        &mut self,
+        bytes_min: usize,
+        mut read: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let count = self.count(bytes_min)?;
         let mut things = Vec::with_capacity(count.min(4096));
         for _ in 0..count {

@@ -97,8 +97,13 @@ impl State {
         let Some([Entry::LogCreated { log_uuid, database, home }]) = first else {
             return Err(Error::corrupt("slot 0: expected the entry that creates the log, found another"));
         };
-        if commit.header.slot != 0 || *log_uuid != commit.header.log_uuid || commit.header.proposals.len() != 1 {
-            return Err(Error::corrupt("slot 0: expected nothing but the entry that creates the log, found more"));
+        if commit.header.slot != 0
+            || *log_uuid != commit.header.log_uuid
+            || commit.header.proposals.len() != 1
+        {
+            return Err(Error::corrupt(
+                "slot 0: expected nothing but the entry that creates the log, found more",
+            ));
         }
         let time = commit.header.time;
         let identity =
@@ -137,7 +142,10 @@ impl State {
             )));
         }
         if header.slot != self.next {
-            return Err(Error::internal(format!("slot {} was folded where {} comes next", header.slot, self.next)));
+            return Err(Error::internal(format!(
+                "slot {} was folded where {} comes next",
+                header.slot, self.next
+            )));
         }
         self.time = self.time.max(header.time);
         self.names.forget_before(header.slot, self.rules.window_slots);
@@ -201,7 +209,10 @@ impl State {
             && let Some(Entry::Appended { slice, .. }) = proposal.entries.first()
             && let Some(slice) = header.slices.get(*slice as usize)
         {
-            return Cow::Owned(ProducerStamp { id: format!("{}#{}", stamp.id, slice.bucket), ..stamp.clone() });
+            return Cow::Owned(ProducerStamp {
+                id: format!("{}#{}", stamp.id, slice.bucket),
+                ..stamp.clone()
+            });
         }
         Cow::Borrowed(stamp)
     }
@@ -352,8 +363,11 @@ impl State {
         let (boundary, header_bytes) = (r.varint()?, r.varint()?);
         let (tables, producers, names) = {
             let (mut tables, mut producers, mut names) = (r.record()?, r.record()?, r.record()?);
-            let decoded =
-                (Tables::decode(&mut tables)?, Producers::decode(&mut producers)?, Names::decode(&mut names)?);
+            let decoded = (
+                Tables::decode(&mut tables)?,
+                Producers::decode(&mut producers)?,
+                Names::decode(&mut names)?,
+            );
             tables.finish()?;
             producers.finish()?;
             names.finish()?;

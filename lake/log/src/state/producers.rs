@@ -66,7 +66,9 @@ impl Producers {
 
     /// Judges a request by its stamp alone. Pure: the ingress asks the same question at the door.
     pub fn admit(&self, stamp: &ProducerStamp, request_hash: u128, rules: &FoldRules) -> Admission {
-        let refuse = |refusal| Admission::Answer(Fate::Decided { verdict: Verdict::Refused(refusal), duplicate: false });
+        let refuse = |refusal| {
+            Admission::Answer(Fate::Decided { verdict: Verdict::Refused(refusal), duplicate: false })
+        };
         let gap_checked = !rules.planted.has(Bug::NoGapCheck);
         let Some(producer) = self.by_id.get(&stamp.id) else {
             if stamp.seq == 0 || !gap_checked {

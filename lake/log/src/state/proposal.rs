@@ -18,10 +18,19 @@ use crate::schema::{TableSpec, ensure};
 pub(super) enum Effect<'a> {
     /// See [`Entry::DatabaseDropped`] and [`Entry::DatabaseCreated`].
     DatabaseAlive(bool),
-    CreateTable { id: TableId, name: &'a Name, uuid: Uuid, spec: &'a TableSpec },
+    CreateTable {
+        id: TableId,
+        name: &'a Name,
+        uuid: Uuid,
+        spec: &'a TableSpec,
+    },
     DropTable(TableId),
     Append(Placed),
-    RollUp { key: StreamKey, to: Offset, parts: Vec<Placed> },
+    RollUp {
+        key: StreamKey,
+        to: Offset,
+        parts: Vec<Placed>,
+    },
 }
 
 /// Rows of a slice that got their offsets.
@@ -74,9 +83,14 @@ pub(super) fn appended(effects: &[Effect<'_>]) -> Vec<Appended> {
     for effect in effects {
         let Effect::Append(placed) = effect else { continue };
         let (table, bucket) = (placed.key.table, placed.key.bucket);
-        match all.iter_mut().find(|it| it.table == table && it.bucket == bucket && it.end == placed.offsets.start) {
+        match all
+            .iter_mut()
+            .find(|it| it.table == table && it.bucket == bucket && it.end == placed.offsets.start)
+        {
             Some(run) => run.end = placed.offsets.end,
-            None => all.push(Appended { table, bucket, start: placed.offsets.start, end: placed.offsets.end }),
+            None => {
+                all.push(Appended { table, bucket, start: placed.offsets.start, end: placed.offsets.end })
+            }
         }
     }
     all
@@ -204,7 +218,8 @@ impl<'s, 'a> Overlay<'s, 'a> {
         let mut placed: Vec<Placed> = Vec::with_capacity(parts.len());
         for part in parts {
             let slice = self.slice(part.slice)?;
-            let matches = slice.table == key.table && slice.bucket == key.bucket && slice.stream == key.stream;
+            let matches =
+                slice.table == key.table && slice.bucket == key.bucket && slice.stream == key.stream;
             let end = part.start.checked_add(u64::from(slice.rows)).ok_or(Refusal::Invalid { check: 6 })?;
             let after = placed.last().map_or(offsets.start, |last| last.offsets.end);
             if !matches || slice.home == SliceHome::Here || part.start < after || end > offsets.end {
