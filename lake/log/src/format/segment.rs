@@ -62,10 +62,11 @@ impl ObjectId {
     }
 
     pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        match r.u8()? {
+        let (here, tag) = r.tag()?;
+        match tag {
             0 => Ok(Self::Commit { slot: r.varint()?, put_id: r.ulid()? }),
             1 => Ok(Self::Segment(decode_segment(r)?)),
-            other => Err(r.unknown("object kind", other)),
+            other => Err(here.unknown("object kind", other)),
         }
     }
 }

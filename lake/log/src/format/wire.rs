@@ -59,11 +59,14 @@ impl Writer {
 
     /// A number: LEB128, 1 to 10 bytes.
     pub fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.bytes.push((value & 0x7f) as u8 | 0x80);
+        loop {
+            let bits = (value & 0x7f) as u8;
             value >>= 7;
+            if value == 0 {
+                return self.bytes.push(bits);
+            }
+            self.bytes.push(bits | 0x80);
         }
-        self.bytes.push(value as u8);
     }
 
     /// A number of things.
@@ -173,6 +176,12 @@ impl<'a> Reader<'a> {
     /// One byte.
     pub fn u8(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
+    }
+
+    /// A byte that says what follows, and the place of that byte for a complaint.
+    pub fn tag(&mut self) -> Result<(Self, u8)> {
+        let here = self.clone();
+        Ok((here, self.u8()?))
     }
 
     /// Two bytes.
