@@ -96,6 +96,9 @@ pub struct ProducerStamp {
     pub seq: u64,
 }
 
+/// The least bytes of an encoded proposal: one without a producer and entries.
+const PROPOSAL_BYTES_MIN: usize = 37;
+
 /// The longest producer id, in bytes.
 pub const PRODUCER_ID_BYTES_MAX: usize = 128;
 
@@ -167,6 +170,9 @@ pub struct Commit {
 
 impl CommitHeader {
     /// Seals the header with a body.
+    ///
+    /// # Errors
+    /// `Invalid` for a header above the limit; `Internal` if what was sealed could not be read back: it must not be written.
     pub fn seal(&self, body: Vec<Bytes>) -> Result<Sealed> {
         let mut w = Writer::new();
         w.varint(self.slot);
@@ -192,7 +198,10 @@ impl CommitHeader {
         self.slices.iter().for_each(|slice| slice.encode(&mut w));
         w.count(self.proposals.len());
         self.proposals.iter().for_each(|proposal| proposal.encode(&mut w));
-        envelope::seal(ObjectKind::Commit, w, body)
+        let sealed = envelope::seal(ObjectKind::Commit, w, body)?;
+        Commit::decode("a commit not yet written", &sealed.head, self.slot)
+            .map_err(|error| envelope::not_readable(&error))?;
+        Ok(sealed)
     }
 
     fn decode(mut r: Reader<'_>) -> Result<Self> {
@@ -222,7 +231,7 @@ impl CommitHeader {
                 return Err(here.corrupt("slices in segments that the header names", index));
             }
         }
-        let proposals = r.sequence(36, Proposal::decode)?;
+        let proposals = r.sequence(PROPOSAL_BYTES_MIN, Proposal::decode)?;
         envelope::finish_header(r)?;
         Ok(Self {
             slot,

@@ -290,6 +290,13 @@ pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed
     Ok(Sealed { envelope, head: head.into(), body })
 }
 
+/// What to say of an object that was sealed and cannot be read back.
+///
+/// A commit that no node can read stops its log for ever (rule 8), so writers ask before they write.
+pub(super) fn not_readable(error: &Error) -> Error {
+    Error::internal(format!("what is to be written could not be read again: {error}"))
+}
+
 /// Skips the zero padding that ends a header.
 pub fn finish_header(mut reader: Reader<'_>) -> Result<()> {
     let padding = reader.remaining().min(7);

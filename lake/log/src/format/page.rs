@@ -36,6 +36,13 @@ pub struct StreamKey {
     pub stream: Stream,
 }
 
+impl StreamKey {
+    /// Whether a slice holds rows of the sequence.
+    pub fn owns(&self, slice: &Slice) -> bool {
+        *self == slice.key()
+    }
+}
+
 /// Where a run of offsets lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
@@ -79,16 +86,17 @@ impl Place {
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let mut r = reader.record()?;
+        let here = r.clone();
         let (start, rows, first_row) = (r.varint()?, r.number::<u32>()?, r.number::<u32>()?);
         let (time, object, body_start) = (r.zigzag()?, ObjectId::decode(&mut r)?, r.varint()?);
         let slice = Slice::decode(&mut r)?;
         let end = start.checked_add(u64::from(rows));
         let last_row = first_row.checked_add(rows);
         let (Some(end), Some(last_row)) = (end, last_row) else {
-            return Err(r.corrupt("offsets and rows that fit", rows));
+            return Err(here.corrupt("offsets and rows that fit", rows));
         };
         if rows == 0 || last_row > slice.rows {
-            return Err(r.corrupt(&format!("rows within the slice's {}", slice.rows), last_row));
+            return Err(here.corrupt(&format!("rows within the slice's {}", slice.rows), last_row));
         }
         r.finish()?;
         Ok(Self { offsets: start..end, first_row, time, object, body_start, slice: Arc::new(slice) })
@@ -211,9 +219,13 @@ impl PagePart {
         }
         let mut places: Vec<Place> = Vec::with_capacity(self.places as usize);
         for _ in 0..self.places {
+            let here = r.clone();
             let place = Place::decode(&mut r)?;
+            if !self.key.owns(&place.slice) {
+                return Err(here.corrupt(&format!("a slice of {:?}", self.key), format!("{:?}", place.slice.key())));
+            }
             if places.last().is_some_and(|last| last.offsets.end > place.offsets.start) {
-                return Err(r.corrupt("places in order", place.offsets.start));
+                return Err(here.corrupt("places in order", place.offsets.start));
             }
             places.push(place);
         }

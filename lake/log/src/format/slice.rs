@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::page::StreamKey;
 use super::wire::{Reader, Writer};
 use crate::error::Result;
 use crate::id::{Bucket, FieldId, Offset, SchemaId, Stream, TableId, TimeMicros};
@@ -254,6 +255,11 @@ impl Slice {
             return Err(reader.corrupt("a range of source offsets", format!("{source:?}")));
         }
         Ok(())
+    }
+
+    /// The sequence of offsets that its rows belong to.
+    pub fn key(&self) -> StreamKey {
+        StreamKey { table: self.table, bucket: self.bucket, stream: self.stream }
     }
 
     /// Where the slice's bytes lie in their object, whose body begins at `body_start`.

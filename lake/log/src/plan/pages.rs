@@ -17,7 +17,7 @@ pub const MERGED_PAGE_BYTES_MAX: u64 = 64 << 20;
 pub fn next_merge(pages: &[PageRef]) -> Option<&[PageRef]> {
     pages.windows(MERGE_FAN_IN).find(|run| {
         run.iter().all(|page| page.level == run[0].level)
-            && run.iter().map(|page| page.bytes).sum::<u64>() <= MERGED_PAGE_BYTES_MAX
+            && run.iter().fold(0, |sum: u64, page| sum.saturating_add(page.bytes)) <= MERGED_PAGE_BYTES_MAX
     })
 }
 

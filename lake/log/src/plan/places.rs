@@ -54,7 +54,8 @@ pub fn lay_over(places: &mut Vec<Place>, new: Place) {
         let follows = last.offsets.end == new.offsets.start
             && last.object == new.object
             && last.time == new.time
-            && last.slice.body_offset == new.slice.body_offset
+            && last.body_start == new.body_start
+            && last.slice == new.slice
             && u64::from(last.first_row) + (last.offsets.end - last.offsets.start)
                 == u64::from(new.first_row);
         if follows {
