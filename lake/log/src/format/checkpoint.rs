@@ -35,6 +35,13 @@ pub struct CheckpointHeader {
     pub list_bytes: u64,
 }
 
+impl CheckpointHeader {
+    /// The byte at which the state begins in an object of so many bytes.
+    pub fn state_start(&self, object_bytes: u64) -> u64 {
+        object_bytes.saturating_sub(self.list_bytes).saturating_sub(self.state_bytes)
+    }
+}
+
 /// An index page, by the slots that it covers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PageRef {
@@ -138,9 +145,9 @@ impl Checkpoint {
         let pages = r.sequence(4, |r| {
             Ok(PageRef { from: r.varint()?, to: r.varint()?, level: r.u8()?, bytes: r.varint()? })
         })?;
-        let tiled = pages.iter().try_fold(0, |end, page| {
-            (page.from == end && page.from < page.to).then_some(page.to)
-        });
+        let tiled = pages
+            .iter()
+            .try_fold(0, |end, page| (page.from == end && page.from < page.to).then_some(page.to));
         if tiled != Some(slot) {
             return Err(here.corrupt(&format!("pages that tile the slots below {slot}"), "others"));
         }

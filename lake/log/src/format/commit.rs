@@ -123,12 +123,7 @@ impl Proposal {
         let mut r = reader.record()?;
         let (name, base) = (decode_name(&mut r)?, r.varint()?);
         let producer = if r.flag()? {
-            let here = r.clone();
-            let stamp = ProducerStamp { id: r.text()?, epoch: r.varint()?, seq: r.varint()? };
-            if stamp.id.is_empty() || stamp.id.len() > PRODUCER_ID_BYTES_MAX {
-                return Err(here.corrupt("a producer id of 1 to 128 bytes", stamp.id.len()));
-            }
-            Some(stamp)
+            Some(ProducerStamp { id: decode_producer_id(&mut r)?, epoch: r.varint()?, seq: r.varint()? })
         } else {
             None
         };
@@ -137,6 +132,15 @@ impl Proposal {
         r.finish()?;
         Ok(Self { name, base, producer, request_hash, entries })
     }
+}
+
+pub(crate) fn decode_producer_id(r: &mut Reader<'_>) -> Result<String> {
+    let here = r.clone();
+    let id = r.text()?;
+    if id.is_empty() || id.len() > PRODUCER_ID_BYTES_MAX {
+        return Err(here.corrupt(&format!("a producer id of 1 to {PRODUCER_ID_BYTES_MAX} bytes"), id.len()));
+    }
+    Ok(id)
 }
 
 pub(crate) fn encode_name(name: ProposalName, w: &mut Writer) {

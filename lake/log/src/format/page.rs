@@ -222,7 +222,9 @@ impl PagePart {
             let here = r.clone();
             let place = Place::decode(&mut r)?;
             if !self.key.owns(&place.slice) {
-                return Err(here.corrupt(&format!("a slice of {:?}", self.key), format!("{:?}", place.slice.key())));
+                return Err(
+                    here.corrupt(&format!("a slice of {:?}", self.key), format!("{:?}", place.slice.key()))
+                );
             }
             if places.last().is_some_and(|last| last.offsets.end > place.offsets.start) {
                 return Err(here.corrupt("places in order", place.offsets.start));

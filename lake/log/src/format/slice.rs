@@ -249,7 +249,9 @@ impl Slice {
             return Err(reader.corrupt("a slice that begins at a multiple of 8", self.body_offset));
         }
         if let Some((min, max)) = self.times.filter(|(min, max)| min > max) {
-            return Err(reader.corrupt("commit times from the least to the greatest", format!("{min} to {max}")));
+            return Err(
+                reader.corrupt("commit times from the least to the greatest", format!("{min} to {max}"))
+            );
         }
         if let Some(source) = self.source.as_ref().filter(|source| source.start > source.end) {
             return Err(reader.corrupt("a range of source offsets", format!("{source:?}")));
@@ -308,7 +310,9 @@ impl BatchLayout {
             );
         }
         if !metadata_len.is_multiple_of(8) || !body_len.is_multiple_of(8) {
-            return Err(here.corrupt("lengths that are multiples of 8", format!("{metadata_len}, {body_len}")));
+            return Err(
+                here.corrupt("lengths that are multiples of 8", format!("{metadata_len}, {body_len}"))
+            );
         }
         Ok(Self { rows, metadata_len, body_len, metadata_checksum, chunks })
     }

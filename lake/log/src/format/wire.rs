@@ -227,6 +227,16 @@ impl<'a> Reader<'a> {
         T::try_from(value).map_err(|_| start.corrupt(std::any::type_name::<T>(), value))
     }
 
+    /// A number that is counted up one by one, and so is below 2^63: what is added to it never overflows.
+    pub fn counter(&mut self) -> Result<u64> {
+        let start = self.clone();
+        let value = self.varint()?;
+        if value > u64::MAX >> 1 {
+            return Err(start.corrupt("a counter below 2^63", value));
+        }
+        Ok(value)
+    }
+
     /// A number of things of at least `bytes_min` bytes each: more than the input could hold is refused before anything is
     /// allocated.
     pub fn count(&mut self, bytes_min: usize) -> Result<usize> {

@@ -124,7 +124,7 @@ impl State {
         let accepted = Verdict::Accepted(Acceptance { slot: 0, appended: Vec::new() });
         let proposal = &commit.header.proposals[0];
         let fate = Fate::Decided { verdict: accepted, duplicate: false };
-        state.names.remember(proposal.name, proposal.base, fate.clone());
+        state.names.remember(proposal.name, 0, fate.clone());
         let applied = state.close_slot(commit, vec![(proposal.name, fate)], Vec::new(), Vec::new());
         Ok((state, applied))
     }
@@ -177,7 +177,7 @@ impl State {
             return refused(Refusal::Expired);
         }
         let fate = match &proposal.producer {
-            // A base above the slot would be remembered for ever.
+            // Nobody can have folded what comes later; taken, it could be taken again once its name is forgotten.
             _ if proposal.base > header.slot => refused(Refusal::Invalid { check: 10 }),
             None => Fate::Decided { verdict: self.decide(header, proposal, placed, moved), duplicate: false },
             Some(stamp) => {
@@ -193,7 +193,8 @@ impl State {
             }
         };
         if !matches!(fate, Fate::Gap { .. }) {
-            self.names.remember(proposal.name, proposal.base, fate.clone());
+            // A base above the slot would be remembered for ever.
+            self.names.remember(proposal.name, proposal.base.min(header.slot), fate.clone());
         }
         fate
     }
@@ -359,14 +360,18 @@ impl State {
             home: r.text()?,
             created: r.zigzag()?,
         };
-        let (alive, next, log_hash, time) = (r.flag()?, r.varint()?, r.u128()?, r.zigzag()?);
-        let (boundary, header_bytes) = (r.varint()?, r.varint()?);
+        let (alive, next, log_hash, time) = (r.flag()?, r.counter()?, r.u128()?, r.zigzag()?);
+        let here = r.clone();
+        let (boundary, header_bytes) = (r.varint()?, r.counter()?);
+        if boundary > next {
+            return Err(here.corrupt(&format!("a checkpoint at most at slot {next}"), boundary));
+        }
         let (tables, producers, names) = {
             let (mut tables, mut producers, mut names) = (r.record()?, r.record()?, r.record()?);
             let decoded = (
                 Tables::decode(&mut tables)?,
                 Producers::decode(&mut producers)?,
-                Names::decode(&mut names)?,
+                Names::decode(&mut names, next)?,
             );
             tables.finish()?;
             producers.finish()?;
