@@ -18,3 +18,6 @@ pub mod segment;
 pub mod slice;
 pub(crate) mod spec;
 pub mod wire;
+
+#[cfg(test)]
+pub(crate) mod tests;
