@@ -5,3 +5,6 @@
 
 pub mod pages;
 pub mod places;
+
+#[cfg(test)]
+mod tests;
