@@ -85,12 +85,16 @@ impl RowErrors {
 
     /// Fails if there was any.
     pub(crate) fn into_result(self) -> Result<(), Problem> {
-        if self.total == 0 { Ok(()) } else { Err(Problem::invalid_rows(self.list, self.total)) }
+        if self.total == 0 {
+            Ok(())
+        } else {
+            Err(Problem::invalid_rows(self.list, self.total))
+        }
     }
 }
 
 impl Path<'_> {
-    fn column(&self) -> Option<&str> {
+    pub(crate) fn column(&self) -> Option<&str> {
         match self {
             Self::Row => None,
             Self::Key(Path::Row, key) => Some(key),

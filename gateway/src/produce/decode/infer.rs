@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use frazil_log::schema::{Column, Nested, Type};
 
 use super::Format;
 use super::errors::{Path, RowErrors, Stop};
 use super::json::{syntax_problem, utf8};
 use super::scan::{Scanner, Token};
-use super::type_name::type_name;
 use crate::error::{Problem, RowErrorKind};
 
 /// The most columns, or fields of one struct, that are inferred.
@@ -21,7 +21,7 @@ const COLUMNS_MAX: usize = 1000;
 ///
 /// # Errors
 /// `malformed` as in decoding; `invalid-rows` where rows contradict each other or show no type.
-pub fn infer(format: Format, body: &[u8]) -> Result<Vec<Column>, Problem> {
+pub fn infer(format: Format, body: &Bytes) -> Result<Vec<Column>, Problem> {
     match format {
         Format::Json | Format::Ndjson => infer_json(format, body),
         Format::ArrowStream => super::arrow_stream::infer(body),
@@ -30,16 +30,24 @@ pub fn infer(format: Format, body: &[u8]) -> Result<Vec<Column>, Problem> {
 
 fn infer_json(format: Format, body: &[u8]) -> Result<Vec<Column>, Problem> {
     let text = utf8(body)?;
-    let mut inference = Inference { scanner: Scanner::new(text), errors: RowErrors::default(), row: 0 };
+    let mut inference = Inference {
+        scanner: Scanner::new(text),
+        errors: RowErrors::default(),
+        row: 0,
+    };
     let mut columns = Fields::default();
     inference.rows(format, &mut columns).map_err(|stop| match stop {
         Stop::Syntax(error) => syntax_problem(text, 0, &error),
-        Stop::TooLarge => Problem::malformed(format!("more than {COLUMNS_MAX} columns: create the table with PUT")),
+        Stop::TooLarge => Problem::malformed(format!(
+            "more than {COLUMNS_MAX} columns: create the table with PUT"
+        )),
         Stop::Problem(problem) => problem,
     })?;
     inference.errors.into_result()?;
     if columns.members.is_empty() {
-        return Err(Problem::malformed("no rows with columns: the table cannot be inferred, create it with PUT"));
+        return Err(Problem::malformed(
+            "no rows with columns: the table cannot be inferred, create it with PUT",
+        ));
     }
     let mut errors = RowErrors::default();
     let columns = columns.finish(Path::Row, &mut errors);
@@ -99,7 +107,8 @@ impl Inference<'_> {
                 self.scanner.skip(token)?;
                 let found = self.scanner.since(start);
                 let expected = || "an object".to_owned();
-                self.errors.report(self.row, Path::Row, RowErrorKind::WrongType, expected, found);
+                self.errors
+                    .report(self.row, Path::Row, RowErrorKind::WrongType, expected, found);
             }
         }
         self.row += 1;
@@ -111,7 +120,8 @@ impl Inference<'_> {
         while let Some(key) = self.scanner.next_key(first)? {
             first = false;
             let key = key.decoded();
-            if matches!(path, Path::Row) && matches!(&*key, "__bucket" | "__offset" | "__timestamp" | "__op") {
+            if matches!(path, Path::Row) && matches!(&*key, "__bucket" | "__offset" | "__timestamp" | "__op")
+            {
                 let token = self.scanner.value()?;
                 self.scanner.skip(token)?;
                 continue;
@@ -149,7 +159,13 @@ impl Inference<'_> {
             (token, guess) => {
                 self.scanner.skip(token)?;
                 let expected = || format!("{} as in the rows before", guess.name());
-                self.errors.report(self.row, path, RowErrorKind::WrongType, expected, self.scanner.since(start));
+                self.errors.report(
+                    self.row,
+                    path,
+                    RowErrorKind::WrongType,
+                    expected,
+                    self.scanner.since(start),
+                );
             }
         }
         Ok(())
@@ -176,10 +192,10 @@ impl Guess {
     fn name(&self) -> String {
         match self {
             Self::Nothing => "nothing".to_owned(),
-            Self::Boolean => type_name(&Type::Boolean),
-            Self::Integer => type_name(&Type::Bigint),
-            Self::Number => type_name(&Type::Double),
-            Self::Text => type_name(&Type::String),
+            Self::Boolean => Type::Boolean.to_string(),
+            Self::Integer => Type::Bigint.to_string(),
+            Self::Number => Type::Double.to_string(),
+            Self::Text => Type::String.to_string(),
             Self::Array(_) => "ARRAY".to_owned(),
             Self::Object(_) => "STRUCT".to_owned(),
         }
@@ -195,7 +211,11 @@ impl Guess {
             Self::Text => Some(Type::String),
             Self::Array(element) => {
                 let ty = element.finish(path, errors)?;
-                Some(Type::List(Box::new(Nested { id: 0, required: false, ty })))
+                Some(Type::List(Box::new(Nested {
+                    id: 0,
+                    required: false,
+                    ty,
+                })))
             }
             Self::Object(fields) if fields.members.is_empty() => None,
             Self::Object(fields) => Some(Type::Struct(fields.finish(path, errors))),
@@ -222,7 +242,13 @@ impl Fields {
         for (name, guess) in self.members {
             let path = Path::Key(&path, &name);
             match guess.finish(path, errors) {
-                Some(ty) => columns.push(Column { id: 0, name, required: false, ty, doc: String::new() }),
+                Some(ty) => columns.push(Column {
+                    id: 0,
+                    name,
+                    required: false,
+                    ty,
+                    doc: String::new(),
+                }),
                 None => errors.report(
                     0,
                     path,
@@ -241,9 +267,15 @@ mod tests {
     use super::*;
     use crate::error::Kind;
 
+    fn infer(format: Format, body: &str) -> Result<Vec<Column>, Problem> {
+        super::infer(format, &Bytes::copy_from_slice(body.as_bytes()))
+    }
+
     fn names(format: Format, body: &str) -> String {
-        let columns = infer(format, body.as_bytes()).unwrap();
-        let shown = columns.iter().map(|column| format!("{} {}", column.name, type_name(&column.ty)));
+        let columns = infer(format, body).unwrap();
+        let shown = columns
+            .iter()
+            .map(|column| format!("{} {}", column.name, column.ty));
         shown.collect::<Vec<_>>().join(", ")
     }
 
@@ -254,32 +286,45 @@ mod tests {
             names(Format::Json, body),
             "id DOUBLE, u STRING, s STRUCT<a ARRAY<BOOLEAN>>, n ARRAY<STRUCT<k BIGINT>>"
         );
-        assert_eq!(names(Format::Ndjson, "{\"a\":1}\n{\"b\":\"2026-01-01T00:00:00Z\"}\n"), "a BIGINT, b STRING");
+        assert_eq!(
+            names(Format::Ndjson, "{\"a\":1}\n{\"b\":\"2026-01-01T00:00:00Z\"}\n"),
+            "a BIGINT, b STRING"
+        );
         assert_eq!(names(Format::Json, r#"{"a":1}"#), "a BIGINT");
     }
 
     #[test]
     fn rows_that_contradict_each_other_are_named() {
-        let problem = infer(Format::Json, br#"[{"a":1},{"a":"x"}]"#).unwrap_err();
+        let problem = infer(Format::Json, r#"[{"a":1},{"a":"x"}]"#).unwrap_err();
         assert_eq!(problem.kind(), Kind::InvalidRows);
-        assert_eq!(problem.detail(), "row 1, column \"a\": expected BIGINT as in the rows before, found \"x\"");
+        assert_eq!(
+            problem.detail(),
+            "row 1, column \"a\": expected BIGINT as in the rows before, found \"x\""
+        );
     }
 
     #[test]
     fn a_column_of_nulls_asks_for_its_type() {
-        for body in [r#"[{"a":null}]"#, r#"[{"a":[]}]"#, r#"[{"a":{}}]"#, r#"[{"a":[[null]]}]"#] {
-            let problem = infer(Format::Json, body.as_bytes()).unwrap_err();
+        for body in [
+            r#"[{"a":null}]"#,
+            r#"[{"a":[]}]"#,
+            r#"[{"a":{}}]"#,
+            r#"[{"a":[[null]]}]"#,
+        ] {
+            let problem = infer(Format::Json, body).unwrap_err();
             assert_eq!(problem.kind(), Kind::InvalidRows, "{body}");
             assert!(problem.detail().contains("nulls only"), "{body}");
         }
-        assert_eq!(infer(Format::Json, b"[]").unwrap_err().kind(), Kind::Malformed);
-        assert_eq!(infer(Format::Json, b"[{}]").unwrap_err().kind(), Kind::Malformed);
+        assert_eq!(infer(Format::Json, "[]").unwrap_err().kind(), Kind::Malformed);
+        assert_eq!(infer(Format::Json, "[{}]").unwrap_err().kind(), Kind::Malformed);
     }
 
     #[test]
     fn a_flood_of_columns_is_refused() {
-        let body: Vec<String> = (0..=COLUMNS_MAX).map(|column| format!("\"c{column}\":1")).collect();
-        let problem = infer(Format::Json, format!("{{{}}}", body.join(",")).as_bytes()).unwrap_err();
+        let body: Vec<String> = (0..=COLUMNS_MAX)
+            .map(|column| format!("\"c{column}\":1"))
+            .collect();
+        let problem = infer(Format::Json, &format!("{{{}}}", body.join(","))).unwrap_err();
         assert_eq!(problem.kind(), Kind::Malformed);
     }
 }

@@ -27,7 +27,12 @@ pub(super) fn decode_json(body: &[u8], schema: &Schema, limits: &Limits) -> Resu
                 }
             }
             Some(_) => reader.row(columns)?,
-            None => return Err(reader.scanner.error("the body is empty: send an array of rows").into()),
+            None => {
+                return Err(reader
+                    .scanner
+                    .error("the body is empty: send an array of rows")
+                    .into());
+            }
         }
         Ok(())
     })?;
@@ -41,7 +46,10 @@ pub(super) fn decode_ndjson(body: &[u8], schema: &Schema, limits: &Limits) -> Re
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         if !line.trim_ascii().is_empty() {
-            rows.read(line, start, text, |reader, columns| reader.row(columns))?;
+            // Without its end, so that a row that is cut is named on its own line.
+            rows.read(line.trim_ascii_end(), start, text, |reader, columns| {
+                reader.row(columns)
+            })?;
         }
         start += line.len();
     }
@@ -50,7 +58,9 @@ pub(super) fn decode_ndjson(body: &[u8], schema: &Schema, limits: &Limits) -> Re
 
 /// Whether the text is exactly one JSON value.
 pub(super) fn is_one_value(body: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(body) else { return false };
+    let Ok(text) = std::str::from_utf8(body) else {
+        return false;
+    };
     let mut scanner = Scanner::new(text);
     scanner.value().and_then(|token| scanner.skip(token)).is_ok() && scanner.peek().is_none()
 }
@@ -58,7 +68,10 @@ pub(super) fn is_one_value(body: &[u8]) -> bool {
 /// The body as text.
 pub(super) fn utf8(body: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(body).map_err(|error| {
-        Problem::malformed(format!("the body is not UTF-8: byte {} does not fit", error.valid_up_to()))
+        Problem::malformed(format!(
+            "the body is not UTF-8: byte {} does not fit",
+            error.valid_up_to()
+        ))
     })
 }
 
@@ -85,7 +98,13 @@ struct Rows<'t> {
 impl<'t> Rows<'t> {
     fn new(schema: &'t Schema, limits: &Limits) -> Self {
         let budget = Budget::new(limits.decoded_bytes_max);
-        Self { columns: Record::new(&schema.columns), row: 0, errors: RowErrors::default(), budget, limits: *limits }
+        Self {
+            columns: Record::new(&schema.columns),
+            row: 0,
+            errors: RowErrors::default(),
+            budget,
+            limits: *limits,
+        }
     }
 
     /// Reads a piece of JSON text that begins `start` bytes into the whole; nothing may follow what `rows` takes.

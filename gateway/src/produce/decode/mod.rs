@@ -19,10 +19,10 @@ mod read;
 mod scan;
 #[cfg(test)]
 pub(crate) mod tests;
-mod text;
-pub(crate) mod type_name;
+pub(crate) mod text;
 
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use frazil_log::schema::Schema;
 
 use crate::error::{Kind, Problem};
@@ -47,7 +47,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { decoded_bytes_max: 128 << 20 }
+        Self {
+            decoded_bytes_max: 128 << 20,
+        }
     }
 }
 
@@ -57,13 +59,20 @@ impl Format {
     /// # Errors
     /// `unsupported` for formats of api.md that are not there yet, `unsupported-media-type` for others.
     pub fn of(content_type: Option<&str>, body: &[u8]) -> Result<Self, Problem> {
-        let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let essence = content_type
+            .unwrap_or_default()
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim();
         match essence.to_ascii_lowercase().as_str() {
             "" | "application/x-www-form-urlencoded" | "application/octet-stream" => Self::sniff(body),
             "application/json" | "text/json" => Ok(Self::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Ndjson),
             "application/vnd.apache.arrow.stream" => Ok(Self::ArrowStream),
-            "text/csv" => Err(Problem::unsupported("Content-Type text/csv: CSV is not supported in this version")),
+            "text/csv" => Err(Problem::unsupported(
+                "Content-Type text/csv: CSV is not supported in this version",
+            )),
             other => Err(Problem::new(
                 Kind::UnsupportedMediaType,
                 format!("Content-Type {other:?} is not known: send JSON, NDJSON or an Arrow stream"),
@@ -96,7 +105,12 @@ impl Format {
 /// # Errors
 /// `malformed` where the bytes are not of the format, `invalid-rows` where values do not fit the table, `too-large`
 /// over the limit, `unsupported` for an `__op` that a log table does not take.
-pub fn decode(format: Format, body: &[u8], schema: &Schema, limits: &Limits) -> Result<RecordBatch, Problem> {
+pub fn decode(
+    format: Format,
+    body: &Bytes,
+    schema: &Schema,
+    limits: &Limits,
+) -> Result<RecordBatch, Problem> {
     match format {
         Format::Json => json::decode_json(body, schema, limits),
         Format::Ndjson => json::decode_ndjson(body, schema, limits),
@@ -106,6 +120,9 @@ pub fn decode(format: Format, body: &[u8], schema: &Schema, limits: &Limits) -> 
 
 fn too_large(limits: &Limits) -> Problem {
     let mebibytes = limits.decoded_bytes_max >> 20;
-    Problem::new(Kind::TooLarge, format!("the rows take more than {mebibytes} MiB when decoded"))
-        .with("limit", limits.decoded_bytes_max)
+    Problem::new(
+        Kind::TooLarge,
+        format!("the rows take more than {mebibytes} MiB when decoded"),
+    )
+    .with("limit", limits.decoded_bytes_max)
 }

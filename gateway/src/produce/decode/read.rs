@@ -15,7 +15,6 @@ use super::errors::{Budget, Path, RowErrors, Stop};
 use super::node::{Node, Record, Values};
 use super::scan::{Scanner, Text, Token};
 use super::text::{parse_date, parse_decimal, parse_time, parse_timestamp};
-use super::type_name::type_name;
 use crate::error::{Problem, RowErrorKind};
 
 /// Standard alphabet; written with padding, read with and without.
@@ -44,7 +43,9 @@ impl Reader<'_> {
         if token == Token::Object {
             self.members(columns, Path::Row)?;
         } else {
-            self.refuse(token, start, Path::Row, RowErrorKind::WrongType, || "an object".to_owned())?;
+            self.refuse(token, start, Path::Row, RowErrorKind::WrongType, || {
+                "an object".to_owned()
+            })?;
         }
         self.row += 1;
         Ok(())
@@ -124,7 +125,7 @@ impl Reader<'_> {
             Ok(()) => node.nulls.append_non_null(),
             Err(kind) => {
                 let ty = node.ty;
-                self.refuse(token, start, path, kind, || type_name(ty))?;
+                self.refuse(token, start, path, kind, || ty.to_string())?;
                 node.push_null();
             }
         }
@@ -166,7 +167,13 @@ impl Reader<'_> {
         }
         if count != 2 {
             let found = self.scanner.since(start);
-            self.errors.report(self.row, path, RowErrorKind::WrongType, || "a pair [key, value]".to_owned(), found);
+            self.errors.report(
+                self.row,
+                path,
+                RowErrorKind::WrongType,
+                || "a pair [key, value]".to_owned(),
+                found,
+            );
         }
         if count == 0 {
             key.push_null();
@@ -195,7 +202,9 @@ impl Reader<'_> {
 
     /// Reads the numbers of a vector whose `[` was taken.
     fn vector(&mut self, node: &mut Node<'_>, start: usize, path: Path<'_>) -> Result<(), Stop> {
-        let Values::Vector(values, length) = &mut node.values else { return Ok(()) };
+        let Values::Vector(values, length) = &mut node.values else {
+            return Ok(());
+        };
         let (length, before) = (*length, values.len());
         let mut refused = false;
         let count = self.elements(path, |reader, path| {
@@ -216,7 +225,8 @@ impl Reader<'_> {
         if count != length {
             let found = self.scanner.since(start);
             let ty = node.ty;
-            self.errors.report(self.row, path, RowErrorKind::OutOfRange, || type_name(ty), found);
+            self.errors
+                .report(self.row, path, RowErrorKind::OutOfRange, || ty.to_string(), found);
         }
         if count == length && !refused {
             node.nulls.append_non_null();
@@ -240,13 +250,20 @@ impl Reader<'_> {
         self.scanner.skip(token)?;
         let name = format!("{key:?}");
         let expected = || unknown_column(key, record.members.iter().map(|member| member.name));
-        self.errors.report(self.row, Path::Key(&path, key), RowErrorKind::UnknownColumn, expected, &name);
+        self.errors.report(
+            self.row,
+            Path::Key(&path, key),
+            RowErrorKind::UnknownColumn,
+            expected,
+            &name,
+        );
         Ok(())
     }
 
     fn missing(&mut self, node: &Node<'_>, path: Path<'_>, found: &str) {
-        let expected = || format!("{} NOT NULL", type_name(node.ty));
-        self.errors.report(self.row, path, RowErrorKind::Missing, expected, found);
+        let expected = || format!("{} NOT NULL", node.ty);
+        self.errors
+            .report(self.row, path, RowErrorKind::Missing, expected, found);
     }
 
     /// Takes the rest of a value and reports it.
@@ -259,7 +276,8 @@ impl Reader<'_> {
         expected: impl FnOnce() -> String,
     ) -> Result<(), Stop> {
         self.scanner.skip(token)?;
-        self.errors.report(self.row, path, kind, expected, self.scanner.since(start));
+        self.errors
+            .report(self.row, path, kind, expected, self.scanner.since(start));
         Ok(())
     }
 }
@@ -283,7 +301,9 @@ fn check_op(token: Token<'_>) -> Result<(), Stop> {
 
 fn push_offset(offsets: &mut Vec<i32>, count: usize) -> Result<(), Stop> {
     let last = offsets.last().copied().unwrap_or(0);
-    let end = i32::try_from(count).ok().and_then(|count| last.checked_add(count));
+    let end = i32::try_from(count)
+        .ok()
+        .and_then(|count| last.checked_add(count));
     offsets.push(end.ok_or(Stop::TooLarge)?);
     Ok(())
 }
@@ -307,7 +327,10 @@ fn scalar(ty: &Type, values: &mut Values<'_>, token: Token<'_>) -> Result<Taken,
             }
             _ => Err(RowErrorKind::WrongType),
         },
-        Values::Int(values) => push(values, integer(token).and_then(|wide| i32::try_from(wide).map_err(|_| RowErrorKind::OutOfRange))),
+        Values::Int(values) => push(
+            values,
+            integer(token).and_then(|wide| i32::try_from(wide).map_err(|_| RowErrorKind::OutOfRange)),
+        ),
         Values::Bigint(values) => push(values, bigint(token)),
         Values::Real(values) => push(values, real(token)),
         Values::Double(values) => push(values, double(token)),
@@ -372,7 +395,11 @@ fn double(token: Token<'_>) -> Result<f64, RowErrorKind> {
     match token {
         Token::Number(number) => {
             let value: f64 = number.parse().map_err(|_| RowErrorKind::WrongType)?;
-            if value.is_finite() { Ok(value) } else { Err(RowErrorKind::OutOfRange) }
+            if value.is_finite() {
+                Ok(value)
+            } else {
+                Err(RowErrorKind::OutOfRange)
+            }
         }
         token => not_finite(token),
     }
@@ -382,7 +409,11 @@ fn real(token: Token<'_>) -> Result<f32, RowErrorKind> {
     match token {
         Token::Number(number) => {
             let value: f32 = number.parse().map_err(|_| RowErrorKind::WrongType)?;
-            if value.is_finite() { Ok(value) } else { Err(RowErrorKind::OutOfRange) }
+            if value.is_finite() {
+                Ok(value)
+            } else {
+                Err(RowErrorKind::OutOfRange)
+            }
         }
         token => not_finite(token),
     }
@@ -399,7 +430,9 @@ fn not_finite<F: From<f32>>(token: Token<'_>) -> Result<F, RowErrorKind> {
 }
 
 fn decimal(ty: &Type, token: Token<'_>) -> Result<i128, RowErrorKind> {
-    let Type::Decimal { precision, scale } = ty else { return Err(RowErrorKind::WrongType) };
+    let Type::Decimal { precision, scale } = ty else {
+        return Err(RowErrorKind::WrongType);
+    };
     match token {
         Token::Number(number) => parse_decimal(number, *precision, *scale),
         Token::String(string) => parse_decimal(&string.decoded(), *precision, *scale),
@@ -410,8 +443,14 @@ fn decimal(ty: &Type, token: Token<'_>) -> Result<i128, RowErrorKind> {
 fn time(ty: &Type, token: Token<'_>) -> Result<i64, RowErrorKind> {
     let text = text(token)?;
     match ty {
-        Type::Timestamp { unit: TimestampUnit::Micros, zone } => parse_timestamp(&text, 1_000_000, *zone),
-        Type::Timestamp { unit: TimestampUnit::Nanos, zone } => parse_timestamp(&text, 1_000_000_000, *zone),
+        Type::Timestamp {
+            unit: TimestampUnit::Micros,
+            zone,
+        } => parse_timestamp(&text, 1_000_000, *zone),
+        Type::Timestamp {
+            unit: TimestampUnit::Nanos,
+            zone,
+        } => parse_timestamp(&text, 1_000_000_000, *zone),
         _ => parse_time(&text),
     }
 }
