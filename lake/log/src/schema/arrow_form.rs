@@ -26,9 +26,7 @@ pub const FIELD_ID_KEY: &str = "PARQUET:field_id";
 
 /// The Arrow schema of a table's user columns.
 pub fn arrow_schema(schema: &Schema) -> SchemaRef {
-    Arc::new(ArrowSchema::new(
-        schema.columns.iter().map(arrow_field).collect::<Fields>(),
-    ))
+    Arc::new(ArrowSchema::new(schema.columns.iter().map(arrow_field).collect::<Fields>()))
 }
 
 /// The Arrow field of a column, nested fields included.
@@ -61,10 +59,7 @@ pub fn data_type(ty: &Type) -> DataType {
         Type::List(element) => DataType::List(Arc::new(nested_field("element", element))),
         Type::Map(key, value) => {
             let entries = Fields::from(vec![nested_field("key", key), nested_field("value", value)]);
-            DataType::Map(
-                Arc::new(Field::new("entries", DataType::Struct(entries), false)),
-                false,
-            )
+            DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
         }
         Type::Struct(fields) => DataType::Struct(fields.iter().map(arrow_field).collect()),
         Type::Vector { length, element_id } => DataType::FixedSizeList(
@@ -79,6 +74,5 @@ fn nested_field(name: &str, nested: &Nested) -> Field {
 }
 
 fn field(name: &str, data_type: DataType, nullable: bool, id: FieldId) -> Field {
-    Field::new(name, data_type, nullable)
-        .with_metadata(HashMap::from([(FIELD_ID_KEY.to_owned(), id.to_string())]))
+    Field::new(name, data_type, nullable).with_metadata(HashMap::from([(FIELD_ID_KEY.to_owned(), id.to_string())]))
 }

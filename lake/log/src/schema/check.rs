@@ -1,11 +1,12 @@
 //! The limits of a schema, and the one walk that checks them all.
 //!
-//! Invariant: what [`check_columns`] takes under [`same_ascii`] is part of the log's meaning, since the fold asks it: it
-//! may only change together with a feature bit, and depends on no table that a compiler may bring (so ASCII case only).
+//! Invariant: what `check_columns` takes under `same_ascii` is part of the log's meaning, since the fold asks it: it may
+//! only change together with a feature bit, and depends on no table that a compiler may bring (so ASCII case only).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ids::FIELD_ID_MAX;
+use super::shown::{shown, shown_path};
 use super::{Column, Nested, Type};
 use crate::error::{Error, Result};
 use crate::id::FieldId;
@@ -18,6 +19,8 @@ pub const TYPE_DEPTH_MAX: usize = 16;
 pub const COLUMN_NAME_BYTES_MAX: usize = 256;
 /// Bytes of a comment.
 pub const COMMENT_BYTES_MAX: usize = 4_096;
+/// Bytes of all names and comments of a table together.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Digits of a DECIMAL.
 pub const DECIMAL_PRECISION_MAX: u8 = 38;
 /// Bytes of a FIXED.
@@ -97,49 +100,30 @@ pub(super) fn same_unicode(name: &str) -> String {
     name.to_lowercase()
 }
 
-/// Checks names, comments, ids, bounds, depth and count of a schema's columns. `same` says which names are equal.
-pub(super) fn check_columns(columns: &[Column], same: fn(&str) -> String) -> Result<()> {
+/// Checks names, comments, ids, bounds, depth and count of a schema's columns, and returns all field ids. `same` says
+/// which names are equal.
+pub(super) fn check_columns(columns: &[Column], same: fn(&str) -> String) -> Result<BTreeSet<FieldId>> {
     if columns.is_empty() {
         return Err(Error::invalid(
             "a table needs at least one column: give one such as `id BIGINT`",
         ));
     }
-    Walk {
+    let mut walk = Walk {
         same,
         path: Vec::new(),
         fields: 0,
+        text_bytes: 0,
         ids: BTreeSet::new(),
-    }
-    .columns(columns)
-}
-
-/// A path of names for messages: plain names as they are, others quoted, long ones cut.
-pub(super) fn shown_path<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
-    let shown: Vec<String> = path.into_iter().map(shown).collect();
-    shown.join(".")
-}
-
-/// A name for messages: plain as it is, else quoted; cut after 64 characters.
-pub(super) fn shown(name: &str) -> String {
-    let cut: String = name.chars().take(64).collect();
-    let dots = if cut.len() < name.len() { "…" } else { "" };
-    if is_plain(&cut) {
-        format!("{cut}{dots}")
-    } else {
-        format!("{cut:?}{dots}")
-    }
-}
-
-/// Whether a name needs no quotes in SQL.
-pub(super) fn is_plain(name: &str) -> bool {
-    name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic())
-        && name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
+    };
+    walk.columns(columns)?;
+    Ok(walk.ids)
 }
 
 struct Walk<'a> {
     same: fn(&str) -> String,
     path: Vec<&'a str>,
     fields: usize,
+    text_bytes: usize,
     ids: BTreeSet<FieldId>,
 }
 
@@ -168,6 +152,12 @@ impl<'a> Walk<'a> {
                 let bytes = column.doc.len();
                 return Err(self.fail(&format!(
                     "its comment has {bytes} bytes, {COMMENT_BYTES_MAX} are allowed"
+                )));
+            }
+            self.text_bytes += column.name.len() + column.doc.len();
+            if self.text_bytes > TEXT_BYTES_MAX {
+                return Err(Error::invalid(format!(
+                    "names and comments have more than {TEXT_BYTES_MAX} bytes together: shorten the comments"
                 )));
             }
             self.field(column.id, &column.ty)?;

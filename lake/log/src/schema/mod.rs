@@ -19,6 +19,7 @@ pub mod iceberg_json;
 pub mod ids;
 pub mod infer;
 pub mod options;
+mod shown;
 pub mod single_value;
 pub mod sql;
 

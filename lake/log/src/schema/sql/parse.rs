@@ -8,12 +8,12 @@
 //!   element  = type [NOT NULL | NULL]
 //! ```
 
-use sqlparser::dialect::Dialect;
-use sqlparser::tokenizer::{Token, Tokenizer, Word};
+use sqlparser::tokenizer::Token;
 
 use crate::error::{Error, Result};
-use crate::schema::check::{FIELDS_MAX, TYPE_DEPTH_MAX, shown_path};
+use crate::schema::check::{FIELDS_MAX, TYPE_DEPTH_MAX};
 use crate::schema::ids::assign_ids;
+use crate::schema::sql::words::Words;
 use crate::schema::{Column, Nested, TimestampUnit, Type};
 
 /// Bytes of a column list; a larger schema can be given in Iceberg's JSON form.
@@ -32,15 +32,7 @@ pub fn parse_columns(text: &str) -> Result<Vec<Column>> {
             text.len()
         )));
     }
-    let tokens = Tokenizer::new(&ColumnDialect, text)
-        .tokenize()
-        .map_err(|error| Error::invalid(format!("columns: {error}")).with_source(error))?;
-    let mut parser = ColumnParser {
-        tokens: split(tokens),
-        at: 0,
-        path: Vec::new(),
-        fields: 0,
-    };
+    let mut parser = Words::cut(text)?;
     let mut columns = Vec::new();
     loop {
         columns.push(parser.column(1)?);
@@ -48,49 +40,14 @@ pub fn parse_columns(text: &str) -> Result<Vec<Column>> {
             break;
         }
     }
-    if parser.at < parser.tokens.len() {
+    if parser.peek().is_some() {
         return Err(parser.trailing(&columns));
     }
     assign_ids(&mut columns);
     Ok(columns)
 }
 
-/// Plain identifiers, and quoted ones in `"` or backquotes; none of the operators that would join `<`, `>` with others.
-#[derive(Debug)]
-struct ColumnDialect;
-
-impl Dialect for ColumnDialect {
-    fn is_identifier_start(&self, ch: char) -> bool {
-        ch == '_' || ch.is_alphabetic()
-    }
-
-    fn is_identifier_part(&self, ch: char) -> bool {
-        ch == '_' || ch.is_alphanumeric()
-    }
-}
-
-/// Drops blanks and comments, and cuts `>>` and `<>` in two: they are brackets here.
-fn split(tokens: Vec<Token>) -> Vec<Token> {
-    let mut split = Vec::with_capacity(tokens.len());
-    for token in tokens {
-        match token {
-            Token::Whitespace(_) => {}
-            Token::ShiftRight => split.extend([Token::Gt, Token::Gt]),
-            Token::Neq => split.extend([Token::Lt, Token::Gt]),
-            token => split.push(token),
-        }
-    }
-    split
-}
-
-struct ColumnParser {
-    tokens: Vec<Token>,
-    at: usize,
-    path: Vec<String>,
-    fields: usize,
-}
-
-impl ColumnParser {
+impl Words {
     /// A column, or a field of a struct, whose type has the given depth.
     fn column(&mut self, depth: usize) -> Result<Column> {
         self.fields += 1;
@@ -321,26 +278,6 @@ impl ColumnParser {
         }
     }
 
-    /// `(n)` after a word.
-    fn parameter(&mut self, form: &str) -> Result<u64> {
-        self.token(&Token::LParen, form)?;
-        let number = self.number(form)?;
-        self.token(&Token::RParen, form)?;
-        Ok(number)
-    }
-
-    fn number(&mut self, form: &str) -> Result<u64> {
-        let number = match self.peek() {
-            Some(Token::Number(text, _)) => text.parse().ok(),
-            _ => None,
-        };
-        self.at += 1;
-        number.ok_or_else(|| {
-            self.at -= 1;
-            self.expected(&format!("a whole number as in {form}"))
-        })
-    }
-
     fn unknown_type(&self, word: &str) -> Error {
         let use_instead = match word {
             "TINYINT" | "SMALLINT" | "INT2" | "INT4" | "INT8" | "INT16" | "INT32" | "SHORT" | "BYTE" => "INT",
@@ -361,88 +298,5 @@ impl ColumnParser {
             }
         };
         self.fail(&format!("{word} is not a type here: use {use_instead}"))
-    }
-
-    fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.at)
-    }
-
-    /// The next token as an unquoted word in capitals.
-    fn keyword(&self) -> Option<String> {
-        match self.peek() {
-            Some(Token::Word(Word {
-                value,
-                quote_style: None,
-                ..
-            })) => Some(value.to_ascii_uppercase()),
-            _ => None,
-        }
-    }
-
-    fn take(&mut self, token: &Token) -> bool {
-        let found = self.peek() == Some(token);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn take_word(&mut self, word: &str) -> bool {
-        let found = self.keyword().as_deref() == Some(word);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn token(&mut self, token: &Token, expected: &str) -> Result<()> {
-        if self.take(token) {
-            Ok(())
-        } else {
-            Err(self.expected(expected))
-        }
-    }
-
-    fn words(&mut self, words: &[&str], expected: &str) -> Result<()> {
-        for word in words {
-            if !self.take_word(word) {
-                return Err(self.expected(expected));
-            }
-        }
-        Ok(())
-    }
-
-    fn found(&self) -> String {
-        match self.peek() {
-            None => "the end".to_owned(),
-            Some(token) => {
-                let text = token.to_string();
-                let cut: String = text.chars().take(64).collect();
-                format!("{cut:?}{}", if cut.len() < text.len() { "…" } else { "" })
-            }
-        }
-    }
-
-    fn at_column(&self, message: &str) -> String {
-        if self.path.is_empty() {
-            return format!("columns: {message}");
-        }
-        format!(
-            "column {}: {message}",
-            shown_path(self.path.iter().map(String::as_str))
-        )
-    }
-
-    fn fail(&self, message: &str) -> Error {
-        Error::invalid(self.at_column(message))
-    }
-
-    fn expected(&self, what: &str) -> Error {
-        self.fail(&format!("expected {what}, found {}", self.found()))
-    }
-
-    fn trailing(&self, columns: &[Column]) -> Error {
-        let last = columns.last().map_or("", |column| column.name.as_str());
-        Error::invalid(format!(
-            "column {}: expected NOT NULL, COMMENT, a comma or the end after its type, found {}",
-            shown_path([last]),
-            self.found()
-        ))
     }
 }

@@ -111,119 +111,108 @@ fn a_column_may_be_named_like_a_word_of_the_language() {
     assert_eq!(names, ["key", "timestamp", "comment", "select", "primary"]);
 }
 
+/// Texts with the whole message that each gives.
+const WRONG: &[(&str, &str)] = &[
+    ("", "columns: expected a column name, found the end"),
+    ("id BIGINT, ", "columns: expected a column name, found the end"),
+    (
+        "id",
+        "column id: expected a type such as BIGINT or ARRAY<STRING>, found the end",
+    ),
+    ("id SMALLINT", "column id: SMALLINT is not a type here: use INT"),
+    (
+        "id BIGINT url STRING",
+        r#"column id: expected NOT NULL, COMMENT, a comma or the end after its type, found "url""#,
+    ),
+    (
+        "id BIGINT NOT NUL",
+        r#"column id: expected NULL after NOT, found "NUL""#,
+    ),
+    (
+        "id BIGINT NULL NOT NULL",
+        "column id: NULL or NOT NULL is said twice: say it once",
+    ),
+    (
+        "id BIGINT COMMENT x",
+        r#"column id: expected the comment in single quotes, found "x""#,
+    ),
+    (
+        "id INT COMMENT 'a' COMMENT 'b'",
+        "column id: COMMENT is said twice: say it once",
+    ),
+    (
+        "id DECIMAL",
+        "column id: expected DECIMAL(p,s), p digits of which s behind the point, found the end",
+    ),
+    (
+        "id DECIMAL(39,2)",
+        "column id: DECIMAL(39,2) is out of bounds: give a precision from 1 to 38 and a scale from 0 to the precision",
+    ),
+    (
+        "id FIXED(0)",
+        "column id: FIXED(0) is out of bounds: give 1 to 1048576 bytes",
+    ),
+    (
+        "id VECTOR(65537)",
+        "column id: VECTOR(65537) is out of bounds: give 1 to 65536 elements",
+    ),
+    ("id FIXED", "column id: expected FIXED(n), n bytes, found the end"),
+    (
+        "id FIXED(n)",
+        r#"column id: expected a whole number as in FIXED(n), n bytes, found "n""#,
+    ),
+    (
+        "at TIMESTAMP(3)",
+        "column at: TIMESTAMP(3) is not a type here: use TIMESTAMP(6), microseconds, or TIMESTAMP(9)",
+    ),
+    ("at TIME(9)", "column at: TIME(9) is not a type here: use TIME"),
+    (
+        "at TIME WITH TIME ZONE",
+        "column at: TIME WITH TIME ZONE is not a type here: use TIME, or TIMESTAMP",
+    ),
+    (
+        "at TIMESTAMP WITH ZONE",
+        r#"column at: expected TIME ZONE after WITH or WITHOUT, found "ZONE""#,
+    ),
+    (
+        "url VARCHAR(20)",
+        "column url: VARCHAR takes no parameters here: write STRING",
+    ),
+    (
+        "b BINARY(3)",
+        "column b: BINARY takes no length here: use BINARY, or FIXED(n) for exactly n bytes",
+    ),
+    ("b INT[]", "column b: INT[] is not a type here: write ARRAY<INT>"),
+    (
+        "a ARRAY",
+        "column a: expected ARRAY<t>, t the type of the elements, found the end",
+    ),
+    (
+        "a ARRAY<INT",
+        "column a: expected > after the element's type, found the end",
+    ),
+    (
+        "a STRUCT<b MAP<STRING,CHAR>>",
+        "column a.b.value: CHAR is not a type here: use STRING",
+    ),
+    (
+        "m MAP<INT>",
+        r#"column m: expected , and the values' type after the keys', found ">""#,
+    ),
+    (
+        "m MAP<INT NULL, INT>",
+        "column m.key: the keys of a map are never null: leave NULL out",
+    ),
+    ("s STRUCT<>", r#"column s: expected a column name, found ">""#),
+];
+
 #[test]
 fn an_error_names_the_column_and_says_what_is_expected() {
-    assert_eq!(error(""), r#"columns: expected a column name, found the end"#);
-    assert_eq!(
-        error("id BIGINT, "),
-        r#"columns: expected a column name, found the end"#
-    );
-    assert_eq!(
-        error("id"),
-        "column id: expected a type such as BIGINT or ARRAY<STRING>, found the end"
-    );
-    assert_eq!(
-        error("id SMALLINT"),
-        "column id: SMALLINT is not a type here: use INT"
-    );
+    for (text, message) in WRONG {
+        assert_eq!(error(text), *message, "{text}");
+    }
     assert!(
         error("id BIGNIT").starts_with("column id: BIGNIT is not a type here: use one of BOOLEAN, INT, ")
-    );
-    assert_eq!(
-        error("id BIGINT url STRING"),
-        r#"column id: expected NOT NULL, COMMENT, a comma or the end after its type, found "url""#
-    );
-    assert_eq!(
-        error("id BIGINT NOT NUL"),
-        r#"column id: expected NULL after NOT, found "NUL""#
-    );
-    assert_eq!(
-        error("id BIGINT NULL NOT NULL"),
-        "column id: NULL or NOT NULL is said twice: say it once"
-    );
-    assert_eq!(
-        error("id BIGINT COMMENT x"),
-        r#"column id: expected the comment in single quotes, found "x""#
-    );
-    assert_eq!(
-        error("id INT COMMENT 'a' COMMENT 'b'"),
-        "column id: COMMENT is said twice: say it once"
-    );
-    assert_eq!(
-        error("id DECIMAL"),
-        "column id: expected DECIMAL(p,s), p digits of which s behind the point, found the end"
-    );
-    assert_eq!(
-        error("id DECIMAL(39,2)"),
-        "column id: DECIMAL(39,2) is out of bounds: give a precision from 1 to 38 and a scale from 0 to the precision"
-    );
-    assert_eq!(
-        error("id FIXED(0)"),
-        "column id: FIXED(0) is out of bounds: give 1 to 1048576 bytes"
-    );
-    assert_eq!(
-        error("id VECTOR(65537)"),
-        "column id: VECTOR(65537) is out of bounds: give 1 to 65536 elements"
-    );
-    assert_eq!(
-        error("id FIXED"),
-        "column id: expected FIXED(n), n bytes, found the end"
-    );
-    assert_eq!(
-        error("id FIXED(n)"),
-        r#"column id: expected a whole number as in FIXED(n), n bytes, found "n""#
-    );
-    assert_eq!(
-        error("at TIMESTAMP(3)"),
-        "column at: TIMESTAMP(3) is not a type here: use TIMESTAMP(6), microseconds, or TIMESTAMP(9)"
-    );
-    assert_eq!(
-        error("at TIME(9)"),
-        "column at: TIME(9) is not a type here: use TIME"
-    );
-    assert_eq!(
-        error("at TIME WITH TIME ZONE"),
-        "column at: TIME WITH TIME ZONE is not a type here: use TIME, or TIMESTAMP"
-    );
-    assert_eq!(
-        error("at TIMESTAMP WITH ZONE"),
-        r#"column at: expected TIME ZONE after WITH or WITHOUT, found "ZONE""#
-    );
-    assert_eq!(
-        error("url VARCHAR(20)"),
-        "column url: VARCHAR takes no parameters here: write STRING"
-    );
-    assert_eq!(
-        error("b BINARY(3)"),
-        "column b: BINARY takes no length here: use BINARY, or FIXED(n) for exactly n bytes"
-    );
-    assert_eq!(
-        error("b INT[]"),
-        "column b: INT[] is not a type here: write ARRAY<INT>"
-    );
-    assert_eq!(
-        error("a ARRAY"),
-        "column a: expected ARRAY<t>, t the type of the elements, found the end"
-    );
-    assert_eq!(
-        error("a ARRAY<INT"),
-        "column a: expected > after the element's type, found the end"
-    );
-    assert!(
-        error("a STRUCT<b MAP<STRING,CHAR>>")
-            .starts_with("column a.b.value: CHAR is not a type here: use STRING")
-    );
-    assert_eq!(
-        error("m MAP<INT>"),
-        r#"column m: expected , and the values' type after the keys', found ">""#
-    );
-    assert_eq!(
-        error("m MAP<INT NULL, INT>"),
-        "column m.key: the keys of a map are never null: leave NULL out"
-    );
-    assert_eq!(
-        error("s STRUCT<>"),
-        r#"column s: expected a column name, found ">""#
     );
     assert!(error("s 'STRING").starts_with("columns: "));
 }

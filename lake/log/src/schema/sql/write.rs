@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::schema::check::is_plain;
+use crate::schema::shown::is_plain;
 use crate::schema::{Column, Nested, Schema, TimestampUnit, Type};
 
 /// A schema's columns as SQL: `id BIGINT NOT NULL, url STRING`.
