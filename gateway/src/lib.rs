@@ -9,5 +9,5 @@
 
 pub mod consume;
 pub mod error;
-//pub mod http;
+pub mod http;
 pub mod produce;

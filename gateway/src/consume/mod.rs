@@ -3,4 +3,5 @@
 //! Start reading at [`position`] and [`encode`].
 
 pub mod encode;
+pub(crate) mod follow;
 pub mod position;

@@ -16,13 +16,14 @@ use arrow::array::cast::AsArray;
 use arrow::array::{Array, ArrayRef, RecordBatchOptions, StructArray};
 use arrow::buffer::Buffer;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema as ArrowSchema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use cast::Caster;
 use frazil_log::schema::arrow_form::arrow_schema;
+use frazil_log::schema::infer::infer_columns_from_arrow;
 use frazil_log::schema::{Column, Schema};
 
 use super::check::{Owners, check_maps};
@@ -51,8 +52,7 @@ pub(super) fn infer(body: &Bytes) -> Result<Vec<Column>, Problem> {
         .filter(|field| !is_pseudo(field.name()))
         .cloned()
         .collect();
-    let _ = fields;
-    Err(Problem::unsupported("pending"))
+    Ok(infer_columns_from_arrow(&ArrowSchema::new(fields))?)
 }
 
 fn is_pseudo(name: &str) -> bool {
