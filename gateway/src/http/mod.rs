@@ -117,6 +117,18 @@ pub fn router(app: Arc<dyn Application>, options: Options) -> Router {
         .with_state(doors)
 }
 
+/// Serves the door on a listener until `stop`; requests that are inside then are answered first.
+///
+/// # Errors
+/// Those of the listener.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
 fn routes() -> OpenApiRouter<Arc<Doors>> {
     OpenApiRouter::new()
         .routes(routes!(banner::banner))
