@@ -160,10 +160,7 @@ impl<'a> Writer<'a> {
     fn new(ty: &Type, array: &'a dyn Array) -> Result<Self, Problem> {
         // Fields differ in names and ids where a batch was read under another schema; the kind of type must agree.
         if std::mem::discriminant(array.data_type()) != std::mem::discriminant(&data_type(ty)) {
-            return Err(Problem::internal(format!(
-                "a column of {ty} has the Arrow type {}",
-                array.data_type()
-            )));
+            return Err(mismatch(ty, array));
         }
         Ok(Self {
             nulls: array.nulls(),
@@ -182,12 +179,7 @@ impl<'a> Writer<'a> {
 
 impl<'a> Values<'a> {
     fn new(ty: &Type, array: &'a dyn Array) -> Result<Self, Problem> {
-        let wrong = || {
-            Problem::internal(format!(
-                "a column of {ty} has the Arrow type {}",
-                array.data_type()
-            ))
-        };
+        let wrong = || mismatch(ty, array);
         Ok(match ty {
             Type::Boolean => Self::Boolean(array.as_boolean()),
             Type::Int => Self::Int(array.as_primitive::<Int32Type>().values()),
@@ -202,22 +194,25 @@ impl<'a> Values<'a> {
                 let times = array.as_primitive_opt::<Time64MicrosecondType>();
                 Self::Time(times.ok_or_else(wrong)?.values())
             }
-            Type::Timestamp { unit, zone } => {
-                let nanos = *unit == TimestampUnit::Nanos;
-                let values = if nanos {
-                    array
-                        .as_primitive_opt::<TimestampNanosecondType>()
-                        .ok_or_else(wrong)?
-                        .values()
-                } else {
-                    array
-                        .as_primitive_opt::<TimestampMicrosecondType>()
-                        .ok_or_else(wrong)?
-                        .values()
-                };
+            Type::Timestamp {
+                unit: TimestampUnit::Micros,
+                zone,
+            } => {
+                let times = array.as_primitive_opt::<TimestampMicrosecondType>();
                 Self::Timestamp {
-                    values,
-                    nanos,
+                    values: times.ok_or_else(wrong)?.values(),
+                    nanos: false,
+                    zone: *zone,
+                }
+            }
+            Type::Timestamp {
+                unit: TimestampUnit::Nanos,
+                zone,
+            } => {
+                let times = array.as_primitive_opt::<TimestampNanosecondType>();
+                Self::Timestamp {
+                    values: times.ok_or_else(wrong)?.values(),
+                    nanos: true,
                     zone: *zone,
                 }
             }
@@ -225,6 +220,13 @@ impl<'a> Values<'a> {
             Type::Uuid => Self::Uuid(array.as_fixed_size_binary()),
             Type::Fixed(_) => Self::Fixed(array.as_fixed_size_binary()),
             Type::Binary => Self::Binary(array.as_binary()),
+            nested => Self::nested(nested, array)?,
+        })
+    }
+
+    fn nested(ty: &Type, array: &'a dyn Array) -> Result<Self, Problem> {
+        let wrong = || mismatch(ty, array);
+        Ok(match ty {
             Type::List(element) => {
                 let list = array.as_list::<i32>();
                 let values = Box::new(Writer::new(&element.ty, list.values())?);
@@ -267,6 +269,7 @@ impl<'a> Values<'a> {
                     length,
                 }
             }
+            _ => return Err(wrong()),
         })
     }
 
@@ -287,7 +290,7 @@ impl<'a> Values<'a> {
             Self::Uuid(values) => {
                 let uuid = Uuid::from_slice(values.value(at)).unwrap_or_default();
                 quoted(out, |out| {
-                    out.extend_from_slice(uuid.hyphenated().encode_lower(&mut [0; 36]).as_bytes())
+                    out.extend_from_slice(uuid.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
                 });
             }
             Self::Fixed(values) => push_base64(out, values.value(at)),
@@ -322,6 +325,13 @@ impl<'a> Values<'a> {
             }),
         }
     }
+}
+
+fn mismatch(ty: &Type, array: &dyn Array) -> Problem {
+    Problem::internal(format!(
+        "a column of {ty} has the Arrow type {}",
+        array.data_type()
+    ))
 }
 
 fn range(offsets: &[i32], at: usize) -> std::ops::Range<usize> {
@@ -359,17 +369,17 @@ fn push_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 
 fn push_double(out: &mut Vec<u8>, value: f64) {
     if value.is_finite() {
-        push_json(out, &value)
+        push_json(out, &value);
     } else {
-        push_not_finite(out, value)
+        push_not_finite(out, value);
     }
 }
 
 fn push_real(out: &mut Vec<u8>, value: f32) {
     if value.is_finite() {
-        push_json(out, &value)
+        push_json(out, &value);
     } else {
-        push_not_finite(out, f64::from(value))
+        push_not_finite(out, f64::from(value));
     }
 }
 

@@ -129,7 +129,7 @@ proptest! {
     #[test]
     fn json_that_is_written_is_json(schema in random::schemas(), rows in 0usize..6, seed in any::<u64>()) {
         let batch = random::batch(&schema, rows, seed);
-        let body = Encoder::new(schema.columns.clone()).answer(Format::Json, &[batch]).unwrap();
+        let body = Encoder::new(schema.columns).answer(Format::Json, &[batch]).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
         prop_assert_eq!(value.as_array().unwrap().len(), rows);
     }

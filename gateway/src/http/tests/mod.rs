@@ -1,4 +1,6 @@
+mod consume;
 mod fake;
+mod produce;
 mod requests;
 mod routes;
 
@@ -13,6 +15,9 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::{Options, router};
+
+/// Two rows of the table of most tests.
+const ROWS: &str = r#"[{"id":1,"url":"a"},{"id":2,"url":"b"}]"#;
 
 /// The door, and the store behind it.
 struct Door {

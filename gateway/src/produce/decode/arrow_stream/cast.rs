@@ -100,9 +100,14 @@ impl Caster<'_> {
     fn absent(&mut self, target: Target<'_>, length: usize, owners: &Owners, path: Path<'_>) -> Cast {
         if target.required {
             let expected = || format!("{} NOT NULL", target.ty);
-            self.report_each(length, owners, path, RowErrorKind::Missing, &expected, |_| {
-                Some("nothing".to_owned())
-            });
+            let nothing = |_| Some("nothing".to_owned());
+            owners.report(
+                length,
+                path,
+                (RowErrorKind::Missing, &expected),
+                nothing,
+                self.errors,
+            );
             return Ok(None);
         }
         self.nulls(target, length)
@@ -127,7 +132,13 @@ impl Caster<'_> {
         if target.required && array.null_count() > 0 {
             let expected = || format!("{} NOT NULL", target.ty);
             let null = |entry| array.is_null(entry).then(|| "null".to_owned());
-            refused = self.report_each(array.len(), owners, path, RowErrorKind::Missing, &expected, null);
+            refused = owners.report(
+                array.len(),
+                path,
+                (RowErrorKind::Missing, &expected),
+                null,
+                self.errors,
+            );
         }
         let cast = match target.ty {
             Type::List(element) => {
@@ -283,13 +294,12 @@ impl Caster<'_> {
             (found.len() != length).then(|| format!("{} numbers", found.len()))
         };
         let expected = || target.ty.to_string();
-        if self.report_each(
+        if owners.report(
             list.len(),
-            owners,
             path,
-            RowErrorKind::OutOfRange,
-            &expected,
+            (RowErrorKind::OutOfRange, &expected),
             wrong,
+            self.errors,
         ) {
             return Ok(None);
         }
@@ -362,13 +372,12 @@ impl Caster<'_> {
             let broken = numbers.is_valid(entry) && moved(numbers.value(entry)).is_none();
             broken.then(|| format!("{} ({from:?}s since 1970)", numbers.value(entry)).to_lowercase())
         };
-        if self.report_each(
+        if owners.report(
             array.len(),
-            owners,
             path,
-            RowErrorKind::OutOfRange,
-            &expected,
+            (RowErrorKind::OutOfRange, &expected),
             wrong,
+            self.errors,
         ) {
             return Ok(None);
         }
@@ -394,19 +403,6 @@ impl Caster<'_> {
             || target.ty.to_string(),
             &found,
         );
-    }
-
-    /// Reports the entries for which `found` says what is wrong; says whether there was one.
-    fn report_each(
-        &mut self,
-        length: usize,
-        owners: &Owners,
-        path: Path<'_>,
-        kind: RowErrorKind,
-        expected: &dyn Fn() -> String,
-        found: impl Fn(usize) -> Option<String>,
-    ) -> bool {
-        owners.report(length, path, (kind, expected), found, self.errors)
     }
 }
 
