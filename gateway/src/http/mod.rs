@@ -5,7 +5,8 @@
 //! * whatever goes wrong is answered as a [`crate::error::Problem`], with the request's id;
 //! * each route is in `/openapi.json`, and nothing else is.
 //!
-//! Start reading at [`router`]; one file per resource: [`databases`], [`tables`], [`rows`], [`offsets`], [`health`].
+//! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
+//! `tables`, `rows`, `offsets`, `health`.
 
 pub mod app;
 mod banner;

@@ -6,8 +6,8 @@
 //! * what [`crate::consume::encode`] writes is accepted and gives the same rows (the pseudo-columns are dropped);
 //! * memory is bounded by [`Limits`], whatever the body claims.
 //!
-//! Start reading at [`decode`]; JSON is scanned in [`scan`], typed in [`read`] and collected in [`node`]; Arrow streams
-//! are in [`arrow_stream`]. The table of a first request is inferred in [`infer`].
+//! Start reading at [`decode()`]; JSON is scanned in `scan`, typed in `read` and collected in `node`; Arrow streams are in
+//! `arrow_stream`. The table of a first request is inferred in [`infer`].
 
 pub(crate) mod arrow_stream;
 mod check;
