@@ -1,1 +1,13 @@
-fn main() {}
+//! The command `frazil`: one binary for every process and every verb.
+//!
+//! Start reading at [`cmd`] for what a user types, at [`node`] for how a process is put together.
+
+mod cmd;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cmd::run(cmd::Cli::parse())
+}

@@ -10,4 +10,5 @@
 pub mod consume;
 pub mod error;
 pub mod http;
+pub mod metrics;
 pub mod produce;

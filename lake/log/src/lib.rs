@@ -1,9 +1,12 @@
 //! Frazil's commit log.
 pub mod commit;
+pub mod env;
 pub mod error;
 pub mod format;
 pub mod id;
 pub mod plan;
+pub mod planted;
+pub mod protocol;
 pub mod schema;
 pub mod segment;
 pub mod state;

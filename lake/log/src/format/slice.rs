@@ -15,6 +15,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::wire::{Reader, Writer};
+use crate::error::Result;
 use crate::id::{Bucket, FieldId, Offset, SchemaId, Stream, TableId, TimeMicros};
 
 /// One bucket's rows in a commit or segment.
@@ -127,4 +129,177 @@ pub struct ColumnStatistics {
     pub min: Vec<u8>,
     /// An upper bound, likewise; a cut one is rounded up, or empty if that cannot be.
     pub max: Vec<u8>,
+}
+
+/// The least bytes that an encoded slice takes: bounds what a hostile count can ask for.
+pub(crate) const SLICE_BYTES_MIN: usize = 20;
+
+impl Slice {
+    /// Writes the slice as a record.
+    pub(crate) fn encode(&self, writer: &mut Writer) {
+        writer.record(|w| {
+            w.varint(self.table.0);
+            w.varint(u64::from(self.bucket.0));
+            w.u8(self.stream as u8);
+            w.varint(u64::from(self.schema));
+            w.count(self.columns.len());
+            self.columns.iter().for_each(|column| w.zigzag(i64::from(*column)));
+            w.u8(self.op as u8);
+            w.u8(self.codec as u8);
+            w.varint(match self.home {
+                SliceHome::Here => 0,
+                SliceHome::Segment(index) => u64::from(index) + 1,
+            });
+            w.varint(self.body_offset);
+            w.varint(self.bytes);
+            w.varint(u64::from(self.rows));
+            w.flag(self.times.is_some());
+            if let Some((min, max)) = self.times {
+                w.zigzag(min);
+                w.zigzag(max);
+            }
+            w.flag(self.source.is_some());
+            if let Some(source) = &self.source {
+                w.varint(source.start);
+                w.varint(source.end);
+            }
+            w.count(self.batches.len());
+            self.batches.iter().for_each(|batch| batch.encode(w));
+            w.count(self.statistics.len());
+            self.statistics.iter().for_each(|statistics| statistics.encode(w));
+            w.u64_fixed(self.checksum);
+        });
+    }
+
+    /// Reads a slice.
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self> {
+        let mut r = reader.record()?;
+        let table = TableId(r.varint()?);
+        let bucket = Bucket(r.number()?);
+        let stream = decode_stream(&mut r)?;
+        let schema = r.number()?;
+        let columns = r.sequence(1, Reader::zigzag_i32)?;
+        let op = match r.u8()? {
+            0 => SliceOp::Append,
+            1 => SliceOp::Upsert,
+            2 => SliceOp::Delete,
+            3 => SliceOp::PerRow,
+            other => return Err(r.unknown("slice op", other)),
+        };
+        let codec = match r.u8()? {
+            0 => Codec::None,
+            1 => Codec::Lz4,
+            2 => Codec::Zstd,
+            other => return Err(r.unknown("codec", other)),
+        };
+        let home = match r.number::<u32>()? {
+            0 => SliceHome::Here,
+            index => SliceHome::Segment(index - 1),
+        };
+        let (body_offset, bytes, rows) = (r.varint()?, r.varint()?, r.number()?);
+        let times = if r.flag()? { Some((r.zigzag()?, r.zigzag()?)) } else { None };
+        let source = if r.flag()? { Some(r.varint()?..r.varint()?) } else { None };
+        let width = columns.len();
+        let batches = r.sequence(12, |r| BatchLayout::decode(r, width))?;
+        let statistics = r.sequence(4, ColumnStatistics::decode)?;
+        let checksum = r.u64_fixed()?;
+        let slice = Self {
+            table,
+            bucket,
+            stream,
+            schema,
+            columns,
+            op,
+            codec,
+            home,
+            body_offset,
+            bytes,
+            rows,
+            times,
+            source,
+            batches,
+            statistics,
+            checksum,
+        };
+        slice.check(&r)?;
+        r.finish()?;
+        Ok(slice)
+    }
+
+    /// What must hold of any slice before it is used to plan reads.
+    fn check(&self, reader: &Reader<'_>) -> Result<()> {
+        let rows: u64 = self.batches.iter().map(|batch| u64::from(batch.rows)).sum();
+        let bytes = self.batches.iter().try_fold(0u64, |sum, batch| {
+            sum.checked_add(u64::from(batch.metadata_len))?.checked_add(batch.body_len)
+        });
+        if rows != u64::from(self.rows) || self.rows == 0 {
+            return Err(reader.corrupt("a slice whose batches hold its rows, at least one", self.rows));
+        }
+        if bytes != Some(self.bytes) || self.body_offset % 8 != 0 || self.body_offset.checked_add(self.bytes).is_none() {
+            return Err(reader.corrupt("a slice whose batches fill its bytes", self.bytes));
+        }
+        Ok(())
+    }
+
+    /// Where the slice's bytes lie in their object, whose body begins at `body_start`.
+    pub fn object_range(&self, body_start: u64) -> Range<u64> {
+        let start = body_start.saturating_add(self.body_offset);
+        start..start.saturating_add(self.bytes)
+    }
+}
+
+pub(crate) fn decode_stream(reader: &mut Reader<'_>) -> Result<Stream> {
+    match reader.u8()? {
+        0 => Ok(Stream::Rows),
+        1 => Ok(Stream::Changelog),
+        other => Err(reader.unknown("stream", other)),
+    }
+}
+
+impl BatchLayout {
+    fn encode(&self, w: &mut Writer) {
+        w.varint(u64::from(self.rows));
+        w.varint(u64::from(self.metadata_len));
+        w.varint(self.body_len);
+        w.u64_fixed(self.metadata_checksum);
+        // One per column of the slice: the count is known, and each chunk begins where the one before ended.
+        for chunk in &self.chunks {
+            w.varint(chunk.len);
+            w.u64_fixed(chunk.checksum);
+        }
+    }
+
+    fn decode(r: &mut Reader<'_>, width: usize) -> Result<Self> {
+        let (rows, metadata_len, body_len) = (r.number()?, r.number::<u32>()?, r.varint()?);
+        let metadata_checksum = r.u64_fixed()?;
+        let mut chunks = Vec::with_capacity(width.min(4096));
+        let mut offset = 0u64;
+        for _ in 0..width {
+            let len = r.varint()?;
+            chunks.push(ColumnChunk { offset, len, checksum: r.u64_fixed()? });
+            offset = offset.checked_add(len).ok_or_else(|| r.corrupt("chunks below 2^64 bytes", len))?;
+        }
+        if offset != body_len || metadata_len % 8 != 0 {
+            return Err(r.corrupt("chunks that tile the batch's buffers", format!("{offset} of {body_len} bytes")));
+        }
+        Ok(Self { rows, metadata_len, body_len, metadata_checksum, chunks })
+    }
+}
+
+impl ColumnStatistics {
+    fn encode(&self, w: &mut Writer) {
+        w.zigzag(i64::from(self.field));
+        w.varint(u64::from(self.nulls));
+        w.bytes(&self.min);
+        w.bytes(&self.max);
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self {
+            field: r.zigzag_i32()?,
+            nulls: r.number()?,
+            min: r.bytes()?.to_vec(),
+            max: r.bytes()?.to_vec(),
+        })
+    }
 }

@@ -13,7 +13,6 @@
 //!
 //! Each field carries its field id as the metadata `PARQUET:field_id`, as Parquet and Iceberg readers expect.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, SchemaRef, TimeUnit};
@@ -74,5 +73,5 @@ fn nested_field(name: &str, nested: &Nested) -> Field {
 }
 
 fn field(name: &str, data_type: DataType, nullable: bool, id: FieldId) -> Field {
-    Field::new(name, data_type, nullable).with_metadata(HashMap::from([(FIELD_ID_KEY.to_owned(), id.to_string())]))
+    Field::new(name, data_type, nullable).with_metadata([(FIELD_ID_KEY.to_owned(), id.to_string())].into())
 }

@@ -27,9 +27,7 @@ fn stream(batches: &[RecordBatch], options: IpcWriteOptions) -> Bytes {
 }
 
 fn compressed() -> IpcWriteOptions {
-    IpcWriteOptions::default()
-        .try_with_compression(Some(CompressionType::LZ4_FRAME))
-        .unwrap()
+    IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME)).unwrap()
 }
 
 fn read(columns: &str, body: &Bytes) -> Result<RecordBatch, Problem> {
@@ -61,28 +59,11 @@ fn narrower_values_are_widened() {
         ("v INT", Arc::new(Int16Array::from(vec![1]))),
         ("v DOUBLE", Arc::new(Float32Array::from(vec![1.5]))),
         ("v STRING", Arc::new(LargeStringArray::from(vec!["x"]))),
-        (
-            "v STRING",
-            Arc::new(StringViewArray::from(vec![
-                "x",
-                "a string too long to be inlined",
-            ])),
-        ),
-        (
-            "v STRING",
-            Arc::new(
-                vec!["x", "y", "x"]
-                    .into_iter()
-                    .collect::<DictionaryArray<Int32Type>>(),
-            ),
-        ),
+        ("v STRING", Arc::new(StringViewArray::from(vec!["x", "a string too long to be inlined"]))),
+        ("v STRING", Arc::new(vec!["x", "y", "x"].into_iter().collect::<DictionaryArray<Int32Type>>())),
         (
             "v DECIMAL(10,2)",
-            Arc::new(
-                Decimal128Array::from(vec![15])
-                    .with_precision_and_scale(3, 1)
-                    .unwrap(),
-            ),
+            Arc::new(Decimal128Array::from(vec![15]).with_precision_and_scale(3, 1).unwrap()),
         ),
         ("v TIME", Arc::new(Time32SecondArray::from(vec![86_399]))),
         ("v TIMESTAMP", Arc::new(TimestampMillisecondArray::from(vec![1]))),
@@ -92,15 +73,9 @@ fn narrower_values_are_widened() {
         ),
         (
             "v ARRAY<BIGINT>",
-            Arc::new(LargeListArray::from_iter_primitive::<Int32Type, _, _>(vec![
-                Some(vec![Some(1)]),
-                None,
-            ])),
+            Arc::new(LargeListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1)]), None])),
         ),
-        (
-            "v VECTOR(2)",
-            Arc::new(reals(vec![Some(vec![Some(1.0), Some(2.0)]), None])),
-        ),
+        ("v VECTOR(2)", Arc::new(reals(vec![Some(vec![Some(1.0), Some(2.0)]), None]))),
         ("v DATE", Arc::new(NullArray::new(3))),
     ];
     for (columns, array) in cases {
@@ -109,13 +84,7 @@ fn narrower_values_are_widened() {
         assert_eq!(batch.num_rows(), rows);
     }
     let batch = one("v TIMESTAMP", Arc::new(TimestampMillisecondArray::from(vec![-7]))).unwrap();
-    assert_eq!(
-        batch
-            .column(0)
-            .as_primitive::<TimestampMicrosecondType>()
-            .values(),
-        &[-7000]
-    );
+    assert_eq!(batch.column(0).as_primitive::<TimestampMicrosecondType>().values(), &[-7000]);
 }
 
 fn refused(columns: &str, array: impl Array + 'static) {
@@ -129,27 +98,16 @@ fn values_that_would_change_are_refused() {
     refused("v BIGINT", UInt64Array::from(vec![1]));
     refused("v BIGINT", StringArray::from(vec!["1"]));
     refused("v REAL", Float64Array::from(vec![1.0]));
-    refused(
-        "v DECIMAL(10,0)",
-        Decimal128Array::from(vec![15])
-            .with_precision_and_scale(3, 1)
-            .unwrap(),
-    );
+    refused("v DECIMAL(10,0)", Decimal128Array::from(vec![15]).with_precision_and_scale(3, 1).unwrap());
     refused("v TIMESTAMP", TimestampNanosecondArray::from(vec![1]));
     refused("v TIMESTAMP(9)", TimestampMillisecondArray::from(vec![i64::MAX]));
-    refused(
-        "v TIMESTAMP WITH TIME ZONE",
-        TimestampNanosecondArray::from(vec![1000]),
-    );
+    refused("v TIMESTAMP WITH TIME ZONE", TimestampNanosecondArray::from(vec![1000]));
     refused("v TIME", Time32SecondArray::from(vec![86_400]));
     refused("v STRUCT<a INT>", Int32Array::from(vec![1]));
     refused("v VECTOR(2)", reals(vec![Some(vec![Some(1.0)])]));
     refused("v VECTOR(2)", reals(vec![Some(vec![Some(1.0), None])]));
     let problem = one("v INT", Arc::new(Int64Array::from(vec![1]))).unwrap_err();
-    assert_eq!(
-        problem.detail(),
-        "row 0, column \"v\": expected INT, found a column of Arrow type Int64"
-    );
+    assert_eq!(problem.detail(), "row 0, column \"v\": expected INT, found a column of Arrow type Int64");
 }
 
 #[test]
@@ -177,10 +135,7 @@ fn rows_are_counted_over_batches_and_through_lists() {
         ])) as ArrayRef
     };
     let batch = |array| RecordBatch::try_from_iter([("v", array)]).unwrap();
-    let body = stream(
-        &[batch(list(Some(1))), batch(list(None))],
-        IpcWriteOptions::default(),
-    );
+    let body = stream(&[batch(list(Some(1))), batch(list(None))], IpcWriteOptions::default());
     let problem = read("v ARRAY<INT NOT NULL>", &body).unwrap_err();
     assert_eq!(problem.errors()[0].row, 3);
 }
@@ -198,17 +153,11 @@ fn a_dictionary_cannot_expand_beyond_the_limit() {
     let values = StringArray::from(vec!["x".repeat(1 << 20)]);
     let keys = Int8Array::from(vec![0; 1000]);
     let array = DictionaryArray::new(keys, Arc::new(values));
-    assert_eq!(
-        one("v STRING", Arc::new(array)).unwrap_err().kind(),
-        Kind::TooLarge
-    );
+    assert_eq!(one("v STRING", Arc::new(array)).unwrap_err().kind(), Kind::TooLarge);
     let text = "x".repeat(1 << 20);
     let mut views = arrow::array::builder::StringViewBuilder::new().with_deduplicate_strings();
     (0..1000).for_each(|_| views.append_value(&text));
-    assert_eq!(
-        one("v STRING", Arc::new(views.finish())).unwrap_err().kind(),
-        Kind::TooLarge
-    );
+    assert_eq!(one("v STRING", Arc::new(views.finish())).unwrap_err().kind(), Kind::TooLarge);
 }
 
 #[test]
@@ -231,12 +180,7 @@ fn a_compressed_buffer_cannot_claim_more_than_the_limit() {
 
 #[test]
 fn a_large_array_of_nothing_is_refused() {
-    assert_eq!(
-        one("v VECTOR(65536)", Arc::new(NullArray::new(1 << 20)))
-            .unwrap_err()
-            .kind(),
-        Kind::TooLarge
-    );
+    assert_eq!(one("v VECTOR(65536)", Arc::new(NullArray::new(1 << 20))).unwrap_err().kind(), Kind::TooLarge);
 }
 
 #[test]
@@ -244,13 +188,8 @@ fn every_cut_stream_is_refused() {
     let schema = schema("a BIGINT, b STRING, c ARRAY<DOUBLE>");
     let body = stream(&[random::batch(&schema, 5, 1)], IpcWriteOptions::default());
     for end in 0..body.len() {
-        let problem = decode(
-            Format::ArrowStream,
-            &body.slice(..end),
-            &schema,
-            &Limits::default(),
-        )
-        .unwrap_err();
+        let problem =
+            decode(Format::ArrowStream, &body.slice(..end), &schema, &Limits::default()).unwrap_err();
         assert_eq!(problem.kind(), Kind::Malformed, "cut at {end}: {problem}");
     }
     let longer = [&body[..], b"x"].concat();
@@ -262,9 +201,7 @@ fn two_columns_of_one_name_are_refused() {
     let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     let batch = RecordBatch::try_from_iter([("v", Arc::clone(&ids)), ("v", ids)]).unwrap();
     assert_eq!(
-        read("v BIGINT", &stream(&[batch], IpcWriteOptions::default()))
-            .unwrap_err()
-            .kind(),
+        read("v BIGINT", &stream(&[batch], IpcWriteOptions::default())).unwrap_err().kind(),
         Kind::Malformed
     );
 }
@@ -280,10 +217,7 @@ fn other_ops_are_refused() {
         )
     };
     assert!(read("v BIGINT", &batch(vec!["+I", "+I"])).is_ok());
-    assert_eq!(
-        read("v BIGINT", &batch(vec!["+I", "-D"])).unwrap_err().kind(),
-        Kind::Unsupported
-    );
+    assert_eq!(read("v BIGINT", &batch(vec!["+I", "-D"])).unwrap_err().kind(), Kind::Unsupported);
 }
 
 #[test]
@@ -308,15 +242,7 @@ fn a_list_that_begins_later_is_read_right() {
     let field = Arc::new(Field::new("item", DataType::Int32, true));
     let list = ListArray::new(field, OffsetBuffer::new(vec![1, 2, 3].into()), values, None);
     let batch = one("v ARRAY<INT NOT NULL>", Arc::new(list)).unwrap();
-    assert_eq!(
-        batch
-            .column(0)
-            .as_list::<i32>()
-            .value(1)
-            .as_primitive::<Int32Type>()
-            .values(),
-        &[2]
-    );
+    assert_eq!(batch.column(0).as_list::<i32>().value(1).as_primitive::<Int32Type>().values(), &[2]);
 }
 
 proptest! {

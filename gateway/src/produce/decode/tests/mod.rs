@@ -17,10 +17,5 @@ pub(crate) fn schema(columns: &str) -> Schema {
 }
 
 fn json(columns: &str, body: &str) -> Result<arrow::record_batch::RecordBatch, Problem> {
-    decode(
-        Format::Json,
-        &Bytes::copy_from_slice(body.as_bytes()),
-        &schema(columns),
-        &Limits::default(),
-    )
+    decode(Format::Json, &Bytes::copy_from_slice(body.as_bytes()), &schema(columns), &Limits::default())
 }

@@ -1,0 +1,458 @@
+//! From a request to its verdict: admission, the door for sequences, a name, a flush, a slot, the fold's answer.
+//!
+//! Invariants:
+//! * an answer comes only from this gateway's own fold (rule 1), or says that the outcome is not known;
+//! * one request is one proposal (rule 2); it gets another name only when the fold has passed the first one's window;
+//! * what was proposed and met a gap is proposed again until it has a verdict or the deadline comes (rule 3);
+//! * memory is bounded: bytes of waiting and flying requests hold permits.
+//!
+//! Start reading at [`Ingress::submit`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use frazil_log::commit::committer::{Committer, CommitterOptions, PutSeenAs};
+use frazil_log::commit::replica::Replica;
+use frazil_log::env::{Env, Moment};
+use frazil_log::error::{Error, Result};
+use frazil_log::format::commit::{ProducerStamp, WriterInfo};
+use frazil_log::id::{Incarnation, ProposalName};
+use frazil_log::state::verdict::{Acceptance, Fate, Refusal, Verdict};
+use frazil_log::store::{CreateOutcome, PutPayload, paths};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::accumulator::{Accumulator, Decision, Limits};
+use super::door::Door;
+use super::flush::{self, Act, Pending};
+use super::health::Health;
+use super::upload;
+use crate::metrics::{AckStage, Metrics};
+
+/// The limits of an ingress.
+#[derive(Clone, Debug)]
+pub struct IngressOptions {
+    /// When to flush.
+    pub limits: Limits,
+    /// Rows up to this many bytes a flush travel inside the commit.
+    pub inline_bytes_max: u64,
+    /// Bytes of requests that wait or fly.
+    pub buffer_bytes_max: usize,
+    /// How long a request waits for room in the buffer before it is told to come later.
+    pub buffer_wait_max: Duration,
+    /// How slots are written.
+    pub committer: CommitterOptions,
+}
+
+impl Default for IngressOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            inline_bytes_max: 8 << 20,
+            buffer_bytes_max: 256 << 20,
+            buffer_wait_max: Duration::from_secs(5),
+            committer: CommitterOptions::default(),
+        }
+    }
+}
+
+/// A request that passed its decoder.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What it does.
+    pub acts: Vec<Act>,
+    /// Who sent it.
+    pub producer: Option<ProducerStamp>,
+    /// See [`frazil_log::format::commit::Proposal::request_hash`].
+    pub request_hash: u128,
+    /// About how many bytes it holds.
+    pub bytes: usize,
+    /// When the client no longer waits.
+    pub deadline: Instant,
+}
+
+/// A request that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// With these offsets; maybe by an earlier request of the same sequence.
+    Accepted {
+        /// The slot and offsets.
+        acceptance: Acceptance,
+        /// See [`Fate::Decided`].
+        duplicate: bool,
+    },
+    /// A duplicate whose offsets are forgotten.
+    Forgotten,
+}
+
+/// A request that was not taken, or may have been.
+#[derive(Debug)]
+pub enum Failure {
+    /// The log refused it; nothing was written.
+    Refused(Refusal),
+    /// The producer's sequence must first reach `expected`; nothing was proposed.
+    Gap {
+        /// What the log would take.
+        expected: u64,
+    },
+    /// The buffer stayed full; nothing was proposed.
+    Overloaded,
+    /// The store cannot be written; nothing was proposed.
+    ReadOnly(String),
+    /// The process is going down; nothing was proposed.
+    Draining,
+    /// The deadline came before it was proposed.
+    NotProposed,
+    /// It was proposed, and the deadline came before its verdict.
+    Unknown,
+    /// It could not be put into a commit; nothing was proposed.
+    Failed(Error),
+}
+
+/// The way into one log. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ingress {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    replica: Replica,
+    committer: Committer,
+    options: IngressOptions,
+    incarnation: Incarnation,
+    health: Arc<Health>,
+    metrics: Metrics,
+    names: AtomicU64,
+    accumulator: Mutex<Accumulator<Queued>>,
+    wake: Notify,
+    idle: Notify,
+    memory: Arc<Semaphore>,
+    in_flight: AtomicUsize,
+    /// Why a flush could not be built, for the requests in it.
+    failed: Mutex<BTreeMap<ProposalName, Arc<Error>>>,
+    door: Door,
+    draining: AtomicBool,
+    started: Moment,
+}
+
+#[derive(Debug)]
+struct Queued {
+    pending: Pending,
+    since: Moment,
+}
+
+/// The pause before a request that met a gap is proposed again, unless a slot is folded first.
+const GAP_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often a store that could not be written is asked again while nothing is in flight.
+const PROBE_PAUSE: Duration = Duration::from_secs(5);
+
+impl Ingress {
+    /// Opens the way into a log, and starts its flusher.
+    pub fn start(
+        replica: Replica,
+        writer: WriterInfo,
+        options: IngressOptions,
+        health: Arc<Health>,
+        metrics: Metrics,
+    ) -> Self {
+        let env = replica.env().clone();
+        let incarnation = writer.incarnation;
+        let heard = (Arc::clone(&health), metrics.clone());
+        let listener = Arc::new(move |seen: PutSeenAs| match seen {
+            PutSeenAs::Answered(took) => {
+                heard.0.succeeded();
+                heard.1.ack_stage(AckStage::Store, took);
+            }
+            PutSeenAs::Failed(error) => heard.0.failed(error.kind(), &error.to_string()),
+        });
+        let committer = Committer::new(replica.clone(), writer, options.committer.clone(), listener);
+        let inner = Arc::new(Inner {
+            memory: Arc::new(Semaphore::new(options.buffer_bytes_max.min(Semaphore::MAX_PERMITS))),
+            accumulator: Mutex::new(Accumulator::new(options.limits)),
+            door: Door::default(),
+            names: AtomicU64::new(0),
+            wake: Notify::new(),
+            idle: Notify::new(),
+            in_flight: AtomicUsize::new(0),
+            failed: Mutex::new(BTreeMap::new()),
+            draining: AtomicBool::new(false),
+            started: env.now(),
+            replica,
+            committer,
+            options,
+            incarnation,
+            health,
+            metrics,
+        });
+        let flusher = Self { inner };
+        let ingress = flusher.clone();
+        env.spawn(async move { flusher.flush_until_drained().await });
+        ingress
+    }
+
+    /// The log that it leads into.
+    pub fn replica(&self) -> &Replica {
+        &self.inner.replica
+    }
+
+    /// What writes the slots; it also takes proposals that another gateway named.
+    pub fn committer(&self) -> &Committer {
+        &self.inner.committer
+    }
+
+    /// Bytes that wait or fly, and the most that may.
+    pub fn buffered(&self) -> (usize, usize) {
+        let max = self.inner.options.buffer_bytes_max;
+        (max.saturating_sub(self.inner.memory.available_permits()), max)
+    }
+
+    /// Brings a request into the log and waits for its verdict.
+    pub async fn submit(&self, request: Request) -> Result<Answer, Failure> {
+        if self.inner.draining.load(Ordering::SeqCst) {
+            return Err(Failure::Draining);
+        }
+        if let Some(why) = self.inner.health.read_only() {
+            return Err(Failure::ReadOnly(why));
+        }
+        let _memory = self.make_room(&request).await?;
+        let _seat = match &request.producer {
+            None => None,
+            Some(stamp) => {
+                match self.inner.door.pass(&self.inner.replica, &self.inner.committer, stamp, request.request_hash).await {
+                    Ok(seat) => Some(seat),
+                    Err(known) => return known,
+                }
+            }
+        };
+        self.propose(request).await
+    }
+
+    /// Takes no more requests, and waits until those inside have left, or `limit` is over.
+    pub async fn drain(&self, limit: Duration) {
+        self.inner.draining.store(true, Ordering::SeqCst);
+        let deadline = Instant::now() + limit;
+        while !self.is_idle() {
+            if timeout_at(deadline, self.inner.idle.notified()).await.is_err() {
+                return;
+            }
+        }
+        self.inner.wake.notify_one();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.inner.in_flight.load(Ordering::SeqCst) == 0 && self.inner.accumulator.lock().is_empty()
+    }
+
+    async fn make_room(&self, request: &Request) -> Result<OwnedSemaphorePermit, Failure> {
+        let bytes = request.bytes.clamp(1, self.inner.options.buffer_bytes_max);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let deadline = request.deadline.min(Instant::now() + self.inner.options.buffer_wait_max);
+        let permits = Arc::clone(&self.inner.memory).acquire_many_owned(bytes);
+        match timeout_at(deadline, permits).await {
+            Ok(Ok(permits)) => Ok(permits),
+            Ok(Err(_)) => Err(Failure::Draining),
+            Err(_) => Err(Failure::Overloaded),
+        }
+    }
+
+    async fn propose(&self, request: Request) -> Result<Answer, Failure> {
+        let replica = &self.inner.replica;
+        let deadline = request.deadline;
+        let mut pending = self.name(request);
+        let mut judged_before = false;
+        loop {
+            let verdict = replica.expect(pending.name);
+            self.queue(pending.clone());
+            let fate = match timeout_at(deadline, verdict).await {
+                Ok(Ok(fate)) => fate,
+                Ok(Err(_)) => match self.after_silence(&pending)? {
+                    Some(fate) => fate,
+                    None => continue,
+                },
+                Err(_) => return Err(self.give_up(&pending, judged_before)),
+            };
+            judged_before = true;
+            match fate {
+                Fate::Decided { verdict: Verdict::Accepted(acceptance), duplicate } => {
+                    return Ok(Answer::Accepted { acceptance, duplicate });
+                }
+                Fate::Forgotten => return Ok(Answer::Forgotten),
+                Fate::Decided { verdict: Verdict::Refused(Refusal::Expired), .. } => self.rename(&mut pending),
+                Fate::Decided { verdict: Verdict::Refused(refusal), .. } => return Err(Failure::Refused(refusal)),
+                Fate::Gap { .. } => {
+                    let mut next = replica.watch();
+                    next.mark_unchanged();
+                    tokio::select! {
+                        biased;
+                        _ = next.changed() => {}
+                        () = sleep(GAP_PAUSE) => {}
+                    }
+                    if self.is_past_window(&pending) {
+                        self.rename(&mut pending);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The answer was dropped: the flush failed, or the fold jumped to a checkpoint.
+    fn after_silence(&self, pending: &Pending) -> Result<Option<Fate>, Failure> {
+        if let Some(error) = self.inner.failed.lock().remove(&pending.name) {
+            return Err(Failure::Failed(Error::new(error.kind(), error.to_string())));
+        }
+        let fold = self.inner.replica.fold();
+        if let Some(fate) = fold.state.names().get(&pending.name) {
+            return Ok(Some(fate.clone()));
+        }
+        drop(fold);
+        // Slots were passed over unseen: a name whose window they ended may have had its verdict there.
+        if self.is_past_window(pending) { Err(Failure::Unknown) } else { Ok(None) }
+    }
+
+    fn give_up(&self, pending: &Pending, judged_before: bool) -> Failure {
+        self.inner.replica.forget(&pending.name);
+        let waiting = self.inner.accumulator.lock().remove(|queued| queued.pending.name == pending.name);
+        if waiting && !judged_before { Failure::NotProposed } else { Failure::Unknown }
+    }
+
+    fn is_past_window(&self, pending: &Pending) -> bool {
+        let fold = self.inner.replica.fold();
+        fold.state.is_expired(pending.base, fold.state.next())
+    }
+
+    fn next_name(&self) -> ProposalName {
+        ProposalName { incarnation: self.inner.incarnation, n: self.inner.names.fetch_add(1, Ordering::SeqCst) }
+    }
+
+    fn name(&self, request: Request) -> Pending {
+        Pending {
+            name: self.next_name(),
+            base: self.inner.replica.next(),
+            producer: request.producer,
+            request_hash: request.request_hash,
+            acts: request.acts,
+        }
+    }
+
+    /// Rule 1: only once the fold has passed the old name's window without a verdict.
+    fn rename(&self, pending: &mut Pending) {
+        self.inner.replica.forget(&pending.name);
+        pending.name = self.next_name();
+        pending.base = self.inner.replica.next();
+    }
+
+    fn queue(&self, pending: Pending) {
+        let bytes = pending.acts.iter().map(flush::act_bytes).sum::<usize>() as u64;
+        let queued = Queued { pending, since: self.inner.replica.env().now() };
+        self.inner.accumulator.lock().push(queued, bytes);
+        self.inner.wake.notify_one();
+    }
+
+    fn clock(&self) -> Duration {
+        self.env().now().since(&self.inner.started)
+    }
+
+    fn env(&self) -> &Env {
+        self.inner.replica.env()
+    }
+
+    async fn flush_until_drained(&self) {
+        let inner = &self.inner;
+        loop {
+            let in_flight = inner.in_flight.load(Ordering::SeqCst);
+            let free = inner.committer.flights_free();
+            let decision = inner.accumulator.lock().decide(self.clock(), in_flight, free);
+            match decision {
+                Decision::Flush => self.flush().await,
+                Decision::Idle if inner.draining.load(Ordering::SeqCst) && in_flight == 0 => {
+                    inner.idle.notify_waiters();
+                    return;
+                }
+                Decision::Idle if inner.health.read_only().is_some() && in_flight == 0 => {
+                    tokio::select! {
+                        biased;
+                        () = inner.wake.notified() => {}
+                        () = sleep(PROBE_PAUSE) => self.probe().await,
+                    }
+                }
+                Decision::Idle | Decision::WaitForFlight => inner.wake.notified().await,
+                Decision::Wait(pause) => {
+                    tokio::select! {
+                        biased;
+                        () = inner.wake.notified() => {}
+                        () = sleep(pause) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn flush(&self) {
+        let inner = &self.inner;
+        let taken = inner.accumulator.lock().take(self.clock());
+        let now = self.env().now();
+        for queued in &taken {
+            inner.metrics.ack_stage(AckStage::Buffer, now.since(&queued.since));
+        }
+        let pending: Vec<Pending> = taken.into_iter().map(|queued| queued.pending).collect();
+        let built = match flush::build(&pending, inner.options.inline_bytes_max) {
+            Ok(built) => built,
+            Err(error) => return self.fail(&pending, error),
+        };
+        let names: Vec<ProposalName> = pending.iter().map(|pending| pending.name).collect();
+        let flight = match inner.committer.reserve().await {
+            Ok(flight) => flight,
+            Err(error) => return self.fail(&pending, error),
+        };
+        inner.in_flight.fetch_add(1, Ordering::SeqCst);
+        let ingress = self.clone();
+        self.env().spawn(async move {
+            let watched = ingress.inner.health.begin();
+            let written = match upload::segments(&ingress.inner.replica, built).await {
+                Ok(flush) => flight.write(flush).await.map(drop),
+                Err(error) => Err(error),
+            };
+            ingress.inner.health.end(watched);
+            if let Err(error) = written {
+                tracing::error!(%error, "a flush could not be written; run `frazil verify`");
+                ingress.fail_names(&names, error);
+            }
+            ingress.inner.in_flight.fetch_sub(1, Ordering::SeqCst);
+            ingress.inner.wake.notify_one();
+            ingress.inner.idle.notify_waiters();
+        });
+    }
+
+    fn fail(&self, pending: &[Pending], error: Error) {
+        let names: Vec<ProposalName> = pending.iter().map(|pending| pending.name).collect();
+        self.fail_names(&names, error);
+    }
+
+    fn fail_names(&self, names: &[ProposalName], error: Error) {
+        let error = Arc::new(error);
+        for name in names {
+            self.inner.failed.lock().insert(*name, Arc::clone(&error));
+            self.inner.replica.forget(name);
+        }
+    }
+
+    /// While read-only with nothing in flight: a small object tells whether the store writes again.
+    async fn probe(&self) {
+        let path = paths::probe(self.env().ulid());
+        let store = self.inner.replica.store();
+        match store.create_if_absent(&path, PutPayload::from_static(b"frazil")).await {
+            CreateOutcome::Committed | CreateOutcome::Lost => {
+                self.inner.health.succeeded();
+                drop(store.delete_many(&[path]).await); // swept with the other probes otherwise
+            }
+            CreateOutcome::Unknown(error) | CreateOutcome::Denied(error) => {
+                self.inner.health.failed(error.kind(), &error.to_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Finding rows: memory first, then index pages, newest first.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::fold::{self, Fold};
+use super::open;
+use super::replica::{Replica, SlotRead};
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::format::checkpoint::PageRef;
+use crate::format::envelope::Envelope;
+use crate::format::page::{PageHeader, Place, PlaceMap, StreamKey, decode_page};
+use crate::id::{Offset, Slot};
+use crate::plan::places::Search;
+use crate::store::paths;
+
+/// The first bytes of a page that are asked for: the directory of a page of few tables, or a whole small page.
+const PAGE_HEAD_BYTES: u64 = 256 << 10;
+
+/// Bytes of page headers and parts that a replica keeps, about.
+const PAGE_CACHE_BYTES_MAX: usize = 64 << 20;
+
+/// Decoded pieces of pages, so that a scan does not read a page for each of its steps. Pages never change, so a piece is right
+/// as long as its page is listed.
+#[derive(Debug, Default)]
+pub(super) struct PageCache {
+    pieces: Mutex<Pieces>,
+}
+
+#[derive(Debug, Default)]
+struct Pieces {
+    headers: BTreeMap<(Slot, Slot), Arc<LoadedHeader>>,
+    parts: BTreeMap<(Slot, Slot, StreamKey), Arc<Vec<Place>>>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct LoadedHeader {
+    envelope: Envelope,
+    header: PageHeader,
+}
+
+impl PageCache {
+    fn header(&self, page: &PageRef) -> Option<Arc<LoadedHeader>> {
+        self.pieces.lock().headers.get(&(page.from, page.to)).map(Arc::clone)
+    }
+
+    fn part(&self, page: &PageRef, key: &StreamKey) -> Option<Arc<Vec<Place>>> {
+        self.pieces.lock().parts.get(&(page.from, page.to, *key)).map(Arc::clone)
+    }
+
+    fn keep_header(&self, page: &PageRef, header: &Arc<LoadedHeader>) {
+        let mut pieces = self.pieces.lock();
+        pieces.make_room(header.envelope.header_bytes as usize);
+        pieces.headers.insert((page.from, page.to), Arc::clone(header));
+    }
+
+    fn keep_part(&self, page: &PageRef, key: StreamKey, places: &Arc<Vec<Place>>, bytes: usize) {
+        let mut pieces = self.pieces.lock();
+        pieces.make_room(bytes);
+        pieces.parts.insert((page.from, page.to, key), Arc::clone(places));
+    }
+}
+
+impl Pieces {
+    /// Starts afresh when full: pieces are cheap to read again, and no order of use needs to be kept.
+    fn make_room(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.bytes > PAGE_CACHE_BYTES_MAX {
+            *self = Self { bytes, ..Self::default() };
+        }
+    }
+}
+
+impl Replica {
+    /// Where `offsets` of a sequence lie, ascending, without a gap. They must have been given out.
+    ///
+    /// # Errors
+    /// `Corrupt` if a page that is needed cannot be read and the slots that it was made of are gone.
+    pub async fn places(&self, key: &StreamKey, offsets: Range<Offset>) -> Result<Vec<Place>> {
+        let mut search = Search::new(offsets);
+        let pages = {
+            let fold = self.fold();
+            fold.search(&mut search, key);
+            if search.missing().is_empty() {
+                return fold::complete(search, key);
+            }
+            fold.pages.clone()
+        };
+        for page in pages.iter().rev() {
+            if search.missing().is_empty() {
+                break;
+            }
+            let header = self.page_header(page).await?;
+            let Some(part) = header.header.part(key).filter(|part| search.wants(&part.offsets)) else { continue };
+            let places = match self.page_cache().part(page, key) {
+                Some(places) => places,
+                None => {
+                    let places = Arc::new(self.read_part(page, &header, key).await?);
+                    let bytes = part.body.end - part.body.start;
+                    self.page_cache().keep_part(page, *key, &places, usize::try_from(bytes).unwrap_or(usize::MAX));
+                    places
+                }
+            };
+            search.look_into(&places);
+        }
+        fold::complete(search, key)
+    }
+
+    async fn page_header(&self, page: &PageRef) -> Result<Arc<LoadedHeader>> {
+        if let Some(header) = self.page_cache().header(page) {
+            return Ok(header);
+        }
+        let path = paths::index(self.database(), page.from, page.to);
+        let loaded = async {
+            let head = self.store().get_prefix(&path, PAGE_HEAD_BYTES).await?.ok_or_else(|| self.page_is_gone(page))?;
+            let envelope = Envelope::decode(path.as_ref(), &head.bytes, crate::format::envelope::ObjectKind::IndexPage)?;
+            let mut bytes = head.bytes.to_vec();
+            if (bytes.len() as u64) < envelope.body_start() && head.size > bytes.len() as u64 {
+                let rest = bytes.len() as u64..envelope.body_start();
+                let rest = self.store().get_ranges(&path, &[rest]).await?.ok_or_else(|| self.page_is_gone(page))?;
+                rest.iter().for_each(|piece| bytes.extend_from_slice(piece));
+            }
+            let (envelope, header) = PageHeader::decode(path.as_ref(), &bytes, &page.slots())?;
+            Ok(LoadedHeader { envelope, header })
+        };
+        let loaded: Arc<LoadedHeader> = match loaded.await {
+            Ok(loaded) => Arc::new(loaded),
+            Err(error) => Arc::new(self.rebuild(page, error).await?),
+        };
+        self.page_cache().keep_header(page, &loaded);
+        Ok(loaded)
+    }
+
+    async fn read_part(&self, page: &PageRef, loaded: &LoadedHeader, key: &StreamKey) -> Result<Vec<Place>> {
+        let Some(part) = loaded.header.part(key) else { return Ok(Vec::new()) };
+        let path = paths::index(self.database(), page.from, page.to);
+        let read = async {
+            let range = part.object_range(&loaded.envelope);
+            let bytes = self.store().get_ranges(&path, &[range]).await?.ok_or_else(|| self.page_is_gone(page))?;
+            let bytes = bytes.into_iter().next().unwrap_or_default();
+            part.decode_places(path.as_ref(), &loaded.envelope, &bytes)
+        };
+        match read.await {
+            Ok(places) => Ok(places),
+            Err(error) => {
+                self.rebuild(page, error).await?;
+                let rebuilt = self.page_cache().part(page, key);
+                Ok(rebuilt.map(|places| places.as_ref().clone()).unwrap_or_default())
+            }
+        }
+    }
+
+    /// Reads a page whole, past the cache: for merging and sweeping.
+    pub async fn read_page(&self, page: &PageRef) -> Result<PlaceMap> {
+        let path = paths::index(self.database(), page.from, page.to);
+        let read = async {
+            let object = self.store().get(&path).await?.ok_or_else(|| self.page_is_gone(page))?;
+            decode_page(path.as_ref(), &object.bytes, &page.slots()).map(|(_, places)| places)
+        };
+        match read.await {
+            Ok(places) => Ok(places),
+            Err(error) => self.refold(page, &error).await?.ok_or(error),
+        }
+    }
+
+    /// A page of a list that is no longer the newest may have been merged and deleted: the caller pins again.
+    fn page_is_gone(&self, page: &PageRef) -> Error {
+        let still_listed = self.fold().pages.contains(page);
+        let kind = if still_listed { ErrorKind::Corrupt } else { ErrorKind::Stale };
+        Error::new(kind, format!("{}: expected an index page, found nothing", paths::index(self.database(), page.from, page.to)))
+    }
+
+    /// A page that cannot be read is made again from its slots, if they and the checkpoint before them are still there.
+    async fn rebuild(&self, page: &PageRef, error: Error) -> Result<LoadedHeader> {
+        let Some(places) = self.refold(page, &error).await? else { return Err(error) };
+        let sealed = crate::format::page::seal_page(self.fold().state.identity().uuid, page.slots(), 0, &places)?;
+        let (envelope, header) = PageHeader::decode("a page made again", &sealed.to_vec(), &page.slots())?;
+        for (key, places) in places {
+            let bytes = places.len() * size_of::<Place>();
+            self.page_cache().keep_part(page, key, &Arc::new(places), bytes);
+        }
+        Ok(LoadedHeader { envelope, header })
+    }
+
+    async fn refold(&self, page: &PageRef, error: &Error) -> Result<Option<PlaceMap>> {
+        if error.kind() != ErrorKind::Corrupt {
+            return Ok(None);
+        }
+        let rules = &self.protocol().fold;
+        let begun = if page.from == 0 {
+            open::begin(self.store(), self.database(), rules).await
+        } else {
+            open::read_checkpoint(self.store(), self.database(), page.from, rules).await
+        };
+        let Ok(Some(mut fold)) = begun else { return Ok(None) };
+        tracing::error!(
+            database = %self.database(), from = page.from, to = page.to, %error,
+            "an index page cannot be read; making it again from its slots; run `frazil verify`"
+        );
+        while fold.state.next() < page.to {
+            let slot = fold.state.next();
+            let read = self.read_slot(slot).await.context(|| format!("making index page {}-{} again", page.from, page.to))?;
+            let SlotRead::Present(commit) = read else { return Ok(None) };
+            fold.absorb(&commit)?;
+        }
+        Ok(places_up_to(fold, page.to))
+    }
+}
+
+fn places_up_to(fold: Fold, slot: Slot) -> Option<PlaceMap> {
+    fold.due.into_iter().find(|due| due.slot == slot).map(|due| due.places)
+}

@@ -1,0 +1,414 @@
+//! Following a log: read the next slots, believe them by rule 10, fold them, wake who waits.
+//!
+//! Invariants:
+//! * slots are folded in order, only what is Committed, only under a proof (rules 6 and 10);
+//! * one advance at a time; a tail confirmation serves only those who came before it was sent (rule 18);
+//! * an idle replica sends nothing.
+//!
+//! Start reading at [`Replica::advance`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::future;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use tokio::sync::{oneshot, watch};
+
+use super::fold::{Fold, PutSeen};
+use super::index::PageCache;
+use super::open;
+use super::proof::{Observation, Proof};
+use crate::env::{Env, Moment};
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::format::commit::Commit;
+use crate::format::envelope::{ENVELOPE_BYTES, Envelope, ObjectKind};
+use crate::id::{Name, ProposalName, Slot};
+use crate::planted::Bug;
+use crate::protocol::Protocol;
+use crate::state::State;
+use crate::state::verdict::Fate;
+use crate::store::{Path, Store, paths};
+
+/// The first bytes of a commit that are asked for: most headers end before.
+const HEAD_BYTES: u64 = 64 << 10;
+
+/// The most slots read at once while catching up.
+const READ_AHEAD_MAX: usize = 32;
+
+/// One log, followed. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    database: Name,
+    env: Env,
+    protocol: Protocol,
+    fold: RwLock<Fold>,
+    proof: Mutex<Proof>,
+    turn: tokio::sync::Mutex<Turn>,
+    asked: AtomicU64,
+    next: watch::Sender<Slot>,
+    waiting: Mutex<BTreeMap<ProposalName, oneshot::Sender<Fate>>>,
+    /// Own commits that were answered Committed and wait for their turn.
+    arrived: Mutex<BTreeMap<Slot, (Commit, Moment)>>,
+    pub(super) pages: PageCache,
+}
+
+/// What only the one who reads on may touch.
+#[derive(Debug)]
+struct Turn {
+    /// The tail was confirmed for all who had asked by then.
+    confirmed: u64,
+}
+
+/// What reading a slot found.
+#[derive(Debug)]
+pub enum SlotRead {
+    /// Nothing.
+    Absent,
+    /// A commit.
+    Present(Box<Commit>),
+}
+
+impl Replica {
+    /// Opens the log of a database: the newest checkpoint that can be read, then the slots after it.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such database; `Corrupt`, naming the object, if neither checkpoint nor slots can be read.
+    pub async fn open(store: Store, database: Name, env: Env, protocol: Protocol) -> Result<Self> {
+        let sent = env.now();
+        let fold = open::load(&store, &database, &protocol.fold).await?;
+        let mut proof = Proof::default();
+        proof.begin(sent);
+        let replica = Self {
+            inner: Arc::new(Inner {
+                next: watch::Sender::new(fold.state.next()),
+                fold: RwLock::new(fold),
+                proof: Mutex::new(proof),
+                turn: tokio::sync::Mutex::new(Turn { confirmed: 0 }),
+                asked: AtomicU64::new(0),
+                waiting: Mutex::new(BTreeMap::new()),
+                arrived: Mutex::new(BTreeMap::new()),
+                pages: PageCache::default(),
+                store,
+                database,
+                env,
+                protocol,
+            }),
+        };
+        replica.confirm_tail().await?;
+        Ok(replica)
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The database.
+    pub fn database(&self) -> &Name {
+        &self.inner.database
+    }
+
+    /// Clock, chance, tasks.
+    pub fn env(&self) -> &Env {
+        &self.inner.env
+    }
+
+    /// The protocol's numbers.
+    pub fn protocol(&self) -> &Protocol {
+        &self.inner.protocol
+    }
+
+    /// What is folded. Hold it briefly: folding waits meanwhile.
+    pub fn fold(&self) -> RwLockReadGuard<'_, Fold> {
+        self.inner.fold.read()
+    }
+
+    pub(super) fn fold_mut(&self) -> parking_lot::RwLockWriteGuard<'_, Fold> {
+        self.inner.fold.write()
+    }
+
+    pub(super) fn page_cache(&self) -> &PageCache {
+        &self.inner.pages
+    }
+
+    /// The next slot to fold.
+    pub fn next(&self) -> Slot {
+        *self.inner.next.borrow()
+    }
+
+    /// Sees each new value of [`next`](Self::next).
+    pub fn watch(&self) -> watch::Receiver<Slot> {
+        self.inner.next.subscribe()
+    }
+
+    /// Waits until everything below `slot` is folded, by whomever; it sends nothing itself.
+    pub async fn wait_for(&self, slot: Slot) {
+        let mut next = self.watch();
+        drop(next.wait_for(|next| *next >= slot).await); // the sender lives as long as this replica
+    }
+
+    /// Waits for the fate of a proposal; at once if it has one. A dropped answer means: not known, and no longer waited for.
+    pub fn expect(&self, name: ProposalName) -> oneshot::Receiver<Fate> {
+        let (sender, receiver) = oneshot::channel();
+        let fold = self.inner.fold.read();
+        match fold.state.names().get(&name) {
+            Some(fate) => drop(sender.send(fate.clone())),
+            None => drop(self.inner.waiting.lock().insert(name, sender)),
+        }
+        receiver
+    }
+
+    /// Nobody waits for a proposal any more.
+    pub fn forget(&self, name: &ProposalName) {
+        self.inner.waiting.lock().remove(name);
+    }
+
+    /// Reads the header of a slot. It is believed by nobody yet.
+    pub async fn read_slot(&self, slot: Slot) -> Result<SlotRead> {
+        let path = paths::log(&self.inner.database, slot);
+        match read_commit(&self.inner.store, &path, slot).await? {
+            Some(commit) => Ok(SlotRead::Present(Box::new(commit))),
+            None => Ok(SlotRead::Absent),
+        }
+    }
+
+    /// Folds up to the tail: the first absent slot (rule 6). Answers the slot that is the tail, as it was at some moment after
+    /// the call: everything acknowledged anywhere before the call is folded.
+    pub async fn confirm_tail(&self) -> Result<Slot> {
+        let ticket = self.inner.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut turn = self.inner.turn.lock().await;
+        if turn.confirmed >= ticket {
+            return Ok(self.next());
+        }
+        // Who asks from here on came after the request was sent, and is not served by it.
+        let served = self.inner.asked.load(Ordering::SeqCst);
+        let tail = self.advance(None).await?;
+        turn.confirmed = served;
+        Ok(tail)
+    }
+
+    /// Folds until `slot` is folded or shown to be absent.
+    pub async fn advance_past(&self, slot: Slot) -> Result<()> {
+        let _turn = self.inner.turn.lock().await;
+        if self.next() <= slot {
+            self.advance(Some(slot)).await?;
+        }
+        Ok(())
+    }
+
+    /// An own PUT was answered Committed; `sent` is from before it left. Folds what can be folded now.
+    pub async fn deliver(&self, commit: Commit, sent: Moment) -> Result<()> {
+        let slot = commit.header.slot;
+        if self.inner.protocol.fold.planted.has(Bug::AckPastHole) && slot > self.next() {
+            self.acknowledge_past_hole(&commit);
+        }
+        self.inner.arrived.lock().insert(slot, (commit, sent));
+        // No turn is needed while the proof is young: an acknowledgement never waits for somebody's read.
+        while self.fold_arrived().await? {}
+        Ok(())
+    }
+
+    /// A fresh proof (rule 10): a LIST that may go beside a PUT. Begins again from a checkpoint that covers the next slot.
+    pub async fn refresh_proof(&self) -> Result<()> {
+        if !self.proof_is_old() {
+            return Ok(());
+        }
+        self.prove().await.map(drop)
+    }
+
+    /// Whether the next observation would need a LIST.
+    pub fn proof_is_old(&self) -> bool {
+        let now = self.inner.env.now();
+        let age_max = self.inner.protocol.proof_age_max;
+        !self.inner.proof.lock().covers(now, now, Observation::Absent, age_max, self.inner.protocol.fold.planted)
+    }
+
+    async fn advance(&self, goal: Option<Slot>) -> Result<Slot> {
+        let mut read_ahead = 1;
+        loop {
+            while self.fold_arrived().await? {}
+            let from = self.next();
+            if goal.is_some_and(|goal| from > goal) {
+                return Ok(from);
+            }
+            let sent = self.inner.env.now();
+            let window = from..from + read_ahead as Slot;
+            let reads = future::join_all(window.clone().map(|slot| self.read_slot(slot))).await;
+            for (slot, read) in window.zip(reads) {
+                let (what, commit) = match read.context(|| format!("folding slot {slot}"))? {
+                    SlotRead::Absent => (Observation::Absent, None),
+                    SlotRead::Present(commit) => (Observation::Present, Some(commit)),
+                };
+                if !self.believe(sent, what).await? {
+                    break; // began again from a checkpoint: what was read is of no use
+                }
+                match commit {
+                    None => return Ok(self.next()),
+                    Some(commit) => self.absorb(&commit)?,
+                }
+            }
+            read_ahead = (read_ahead * 2).min(READ_AHEAD_MAX);
+        }
+    }
+
+    /// Folds the own commit that waits for the next slot, if there is one.
+    async fn fold_arrived(&self) -> Result<bool> {
+        let next = self.next();
+        let taken = {
+            let mut arrived = self.inner.arrived.lock();
+            arrived.retain(|slot, _| *slot >= next);
+            arrived.remove(&next)
+        };
+        let Some((commit, sent)) = taken else { return Ok(false) };
+        if self.believe(sent, Observation::Created).await? {
+            self.absorb(&commit)?;
+        }
+        Ok(true)
+    }
+
+    /// Rule 10. `false`: a checkpoint covers the slot, and the fold began again from it.
+    async fn believe(&self, sent: Moment, what: Observation) -> Result<bool> {
+        let protocol = &self.inner.protocol;
+        let planted = protocol.fold.planted;
+        let now = self.inner.env.now();
+        let covered = self.inner.proof.lock().covers(sent, now, what, protocol.proof_age_max, planted);
+        if !covered {
+            if planted.has(Bug::OldestKeptIsProof) && what == Observation::Created {
+                return self.oldest_kept_is_not_above().await;
+            }
+            if !self.prove().await? {
+                return Ok(false);
+            }
+        }
+        self.inner.proof.lock().believed(sent, what, planted);
+        Ok(true)
+    }
+
+    /// LISTs the checkpoints. `false`: one covers the next slot, and the fold began again from it.
+    async fn prove(&self) -> Result<bool> {
+        let sent = self.inner.env.now();
+        let next = self.next();
+        let newest = open::newest_checkpoint(&self.inner.store, &self.inner.database).await?;
+        if newest.is_none_or(|slot| slot <= next) {
+            self.inner.proof.lock().begin(sent);
+            return Ok(true);
+        }
+        self.begin_again(sent).await?;
+        Ok(false)
+    }
+
+    /// This node fell behind the trim point (or slept): the newest checkpoint takes the fold's place.
+    async fn begin_again(&self, sent: Moment) -> Result<()> {
+        let loaded = open::load(&self.inner.store, &self.inner.database, &self.inner.protocol.fold).await?;
+        let (before, next) = {
+            let mut fold = self.inner.fold.write();
+            let (before, next) = (fold.state.next(), loaded.state.next());
+            if next > before {
+                *fold = loaded;
+            }
+            (before, next)
+        };
+        if next <= before {
+            return Err(Error::corrupt(format!(
+                "a checkpoint covers slot {before} of database {}, but cannot be read: this node cannot know what came after",
+                self.inner.database
+            )));
+        }
+        self.inner.proof.lock().begin(sent);
+        tracing::info!(database = %self.inner.database, from = before, to = next, "began again from a checkpoint");
+        self.inner.arrived.lock().retain(|slot, _| *slot >= next);
+        self.answer_after_jump();
+        self.inner.next.send_replace(next);
+        Ok(())
+    }
+
+    /// After a jump, waiting proposals whose names the state remembers are answered; those that may have been forgotten are
+    /// let go, which means *unknown*; the others may still come.
+    fn answer_after_jump(&self) {
+        let fold = self.inner.fold.read();
+        let mut waiting = self.inner.waiting.lock();
+        let known: Vec<ProposalName> =
+            waiting.keys().filter(|name| fold.state.names().get(name).is_some()).copied().collect();
+        for name in known {
+            if let Some((sender, fate)) = waiting.remove(&name).zip(fold.state.names().get(&name)) {
+                drop(sender.send(fate.clone()));
+            }
+        }
+        waiting.clear();
+    }
+
+    /// Folds a commit if it is the next; it may have been folded meanwhile.
+    fn absorb(&self, commit: &Commit) -> Result<()> {
+        let mut fold = self.inner.fold.write();
+        if commit.header.slot != fold.state.next() {
+            return Ok(());
+        }
+        let applied = fold.absorb(commit).context(|| format!("folding slot {}", commit.header.slot))?;
+        let mut waiting = self.inner.waiting.lock();
+        for (name, fate) in applied.fates {
+            if let Some(sender) = waiting.remove(&name) {
+                drop(sender.send(fate));
+            }
+        }
+        drop(waiting);
+        // Before the lock is let go, so that readers of `next` never see it go back.
+        self.inner.next.send_replace(fold.state.next());
+        Ok(())
+    }
+
+    /// What was folded in a slot, if it is remembered.
+    pub fn put_at(&self, slot: Slot) -> Option<PutSeen> {
+        self.fold().put_at(slot)
+    }
+
+    /// Planted bug T-x3: an old observation is compared with the oldest slot in a LIST.
+    async fn oldest_kept_is_not_above(&self) -> Result<bool> {
+        let prefix = paths::log_prefix(&self.inner.database);
+        let oldest = self.inner.store.list(&prefix, None, 1).await?;
+        let next = paths::log(&self.inner.database, self.next());
+        Ok(oldest.first().is_none_or(|listed| listed.path <= next))
+    }
+
+    /// Planted bug A-x7: the fold jumps over a hole to answer an own commit.
+    fn acknowledge_past_hole(&self, commit: &Commit) {
+        let mut state: State = self.fold().state.clone();
+        state.skip_to(commit.header.slot);
+        let Ok(applied) = state.apply(commit) else { return };
+        let mut waiting = self.inner.waiting.lock();
+        for (name, fate) in applied.fates {
+            if let Some(sender) = waiting.remove(&name) {
+                drop(sender.send(fate));
+            }
+        }
+    }
+}
+
+/// Reads the header of the commit at `path`; the body only as far as it comes along.
+pub(crate) async fn read_commit(store: &Store, path: &Path, slot: Slot) -> Result<Option<Commit>> {
+    let Some(head) = store.get_prefix(path, HEAD_BYTES).await? else { return Ok(None) };
+    let object = path.as_ref();
+    let envelope = Envelope::decode(object, &head.bytes, ObjectKind::Commit)?;
+    if envelope.body_start() <= head.bytes.len() as u64 || head.size <= head.bytes.len() as u64 {
+        return Commit::decode(object, &head.bytes, slot).map(Some);
+    }
+    let rest = head.bytes.len() as u64..envelope.body_start();
+    let Some(rest) = store.get_ranges(path, std::slice::from_ref(&rest)).await? else { return Ok(None) };
+    let mut bytes = head.bytes.to_vec();
+    rest.iter().for_each(|piece| bytes.extend_from_slice(piece));
+    debug_assert!(bytes.len() >= ENVELOPE_BYTES);
+    Commit::decode(object, &bytes, slot).map(Some)
+}
+
+impl Error {
+    /// Whether an error of reading means that the object was trimmed meanwhile (rule 27).
+    pub fn is_stale(&self) -> bool {
+        self.kind() == ErrorKind::Stale
+    }
+}

@@ -1,0 +1,93 @@
+//! The commit path on a memory store: create, write, fold, open again.
+
+use std::sync::Arc;
+
+use super::committer::{Committer, CommitterOptions, Flush};
+use super::create::{Created, create_log};
+use super::replica::Replica;
+use crate::env::Env;
+use crate::format::commit::{Proposal, WriterInfo};
+use crate::format::entry::Entry;
+use crate::id::{Name, ProposalName, TableId};
+use crate::protocol::Protocol;
+use crate::schema::ensure::{TableRequest, build};
+use crate::state::verdict::{Fate, Refusal, Verdict};
+use crate::store::{Store, StoreOptions};
+
+pub(crate) fn writer(env: &Env) -> WriterInfo {
+    WriterInfo {
+        incarnation: env.ulid(),
+        version: "test".into(),
+        address: String::new(),
+        zone: String::new(),
+        put_p99_us: 0,
+    }
+}
+
+pub(crate) fn create_table(table: u64, name: &str, env: &Env) -> Entry {
+    let request = TableRequest { columns: Some("id BIGINT NOT NULL, url STRING".into()), ..TableRequest::default() };
+    let spec = build(&request).unwrap();
+    Entry::TableCreated { table: TableId(table), name: Name::new(name).unwrap(), uuid: env.uuid(), spec }
+}
+
+async fn node(store: &Store, env: &Env) -> Committer {
+    let replica = Replica::open(store.clone(), Name::new("default").unwrap(), env.clone(), Protocol::SHIPPED);
+    let replica = replica.await.unwrap();
+    Committer::new(replica, writer(env), CommitterOptions::default(), Arc::new(|_| {}))
+}
+
+fn proposal(n: u64, base: u64, env: &Env, entry: Entry) -> Proposal {
+    let name = ProposalName { incarnation: env.ulid(), n };
+    Proposal { name, base, producer: None, request_hash: 0, entries: vec![entry] }
+}
+
+#[tokio::test]
+async fn what_one_node_writes_another_folds_to_the_same_hash() {
+    let store = Store::open("memory://", &StoreOptions::default()).unwrap();
+    let env = Env::system();
+    let database = Name::new("default").unwrap();
+    assert_eq!(create_log(&store, &database, &env, &writer(&env)).await.unwrap(), Created::Here);
+    assert_eq!(create_log(&store, &database, &env, &writer(&env)).await.unwrap(), Created::Before);
+    let (a, b) = (node(&store, &env).await, node(&store, &env).await);
+
+    let first = proposal(0, a.replica().next(), &env, create_table(1, "clicks", &env));
+    let fate = a.replica().expect(first.name);
+    assert_eq!(a.write(Flush { proposals: vec![first], ..Flush::default() }).await.unwrap(), 1);
+    assert!(matches!(fate.await.unwrap(), Fate::Decided { verdict: Verdict::Accepted(_), duplicate: false }));
+
+    // b does not know of it, loses slot 1, folds it and is refused in slot 2.
+    let second = proposal(0, b.replica().next(), &env, create_table(1, "clicks", &env));
+    let fate = b.replica().expect(second.name);
+    assert_eq!(b.write(Flush { proposals: vec![second], ..Flush::default() }).await.unwrap(), 2);
+    let Fate::Decided { verdict: Verdict::Refused(refusal), .. } = fate.await.unwrap() else { panic!() };
+    assert_eq!(refusal, Refusal::TableExists { table: TableId(1) });
+
+    assert_eq!(a.replica().confirm_tail().await.unwrap(), 3);
+    let c = node(&store, &env).await;
+    for node in [&b, &c] {
+        assert_eq!(node.replica().fold().folded(), a.replica().fold().folded());
+        assert_eq!(node.replica().fold().state.encode(), a.replica().fold().state.encode());
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_slots_later_a_cold_start_begins_at_the_checkpoint() {
+    let store = Store::open("memory://", &StoreOptions::default()).unwrap();
+    let env = Env::system();
+    let database = Name::new("default").unwrap();
+    create_log(&store, &database, &env, &writer(&env)).await.unwrap();
+    let a = node(&store, &env).await;
+    for n in 0..1_005u64 {
+        let name = format!("t{n}");
+        let entry = create_table(n + 1, &name, &env);
+        a.write(Flush { proposals: vec![proposal(n, n + 1, &env, entry)], ..Flush::default() }).await.unwrap();
+    }
+    let due = a.replica().fold().due.clone();
+    assert_eq!(due.iter().map(|due| due.slot).collect::<Vec<_>>(), [1_000]);
+    a.replica().write_checkpoint(&due[0]).await.unwrap();
+    assert_eq!(a.replica().fold().due.len(), 0);
+    let before = store.metrics().requests_total();
+    let b = node(&store, &env).await;
+    assert_eq!(b.replica().fold().folded(), a.replica().fold().folded());
+    assert!(store.metrics().requests_total() - before < 40, "{}", store.metrics().requests_total() - before);
+}

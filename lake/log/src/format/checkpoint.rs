@@ -1,0 +1,123 @@
+//! Checkpoints: the fold's state written down, and the list of index pages.
+//!
+//! ```text
+//!   header: log uuid · slot · log hash · writer's version · lengths of state and list
+//!   body:   state (canonical bytes, compared by rule 9) ‖ page list: from · to · level · bytes …
+//! ```
+//!
+//! A checkpoint *of slot S* covers every slot below S: who loads it folds S next. The page list is advice: two checkpoints of
+//! one slot may differ in it, never in the state.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::envelope::{self, ENVELOPE_BYTES, Envelope, ObjectKind, Sealed};
+use super::wire::{Reader, Writer};
+use crate::error::{Error, Result};
+use crate::id::{Slot, Uuid};
+
+/// What a checkpoint says before its state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckpointHeader {
+    /// The log.
+    pub log_uuid: Uuid,
+    /// It covers the slots below this.
+    pub slot: Slot,
+    /// The log hash there.
+    pub log_hash: u128,
+    /// The version of the program that wrote it.
+    pub version: String,
+    /// Bytes of the state.
+    pub state_bytes: u64,
+    /// Bytes of the page list.
+    pub list_bytes: u64,
+}
+
+/// An index page, by the slots that it covers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct PageRef {
+    /// The first slot.
+    pub from: Slot,
+    /// The slot after the last.
+    pub to: Slot,
+    /// 0 as written with a checkpoint; n + 1 merged from pages of level n.
+    pub level: u8,
+    /// The object's length in bytes.
+    pub bytes: u64,
+}
+
+impl PageRef {
+    /// The slots.
+    pub fn slots(&self) -> Range<Slot> {
+        self.from..self.to
+    }
+}
+
+/// A whole checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Its header.
+    pub header: CheckpointHeader,
+    /// The state's canonical bytes.
+    pub state: Bytes,
+    /// The pages that cover the slots below it, oldest first, without a gap.
+    pub pages: Vec<PageRef>,
+}
+
+/// Seals a checkpoint.
+pub fn seal_checkpoint(log_uuid: Uuid, slot: Slot, log_hash: u128, state: Bytes, pages: &[PageRef]) -> Result<Sealed> {
+    let mut list = Writer::new();
+    list.count(pages.len());
+    for page in pages {
+        list.varint(page.from);
+        list.varint(page.to);
+        list.u8(page.level);
+        list.varint(page.bytes);
+    }
+    let list = Bytes::from(list.into_bytes());
+    let mut header = Writer::new();
+    header.uuid(log_uuid);
+    header.varint(slot);
+    header.u128(log_hash);
+    header.text(env!("CARGO_PKG_VERSION"));
+    header.count(state.len());
+    header.count(list.len());
+    envelope::seal(ObjectKind::Checkpoint, header, vec![state, list])
+}
+
+impl Checkpoint {
+    /// Reads the whole checkpoint of `slot`, verified.
+    pub fn decode(object: &str, bytes: &Bytes, slot: Slot) -> Result<Self> {
+        let envelope = Envelope::decode(object, bytes, ObjectKind::Checkpoint)?;
+        envelope.verify(object, bytes)?;
+        let mut r = Reader::new(object, ENVELOPE_BYTES as u64, envelope.header(object, bytes)?);
+        let here = r.clone();
+        let header = CheckpointHeader {
+            log_uuid: r.uuid()?,
+            slot: r.varint()?,
+            log_hash: r.u128()?,
+            version: r.text()?,
+            state_bytes: r.varint()?,
+            list_bytes: r.varint()?,
+        };
+        envelope::finish_header(r)?;
+        if header.slot != slot || header.state_bytes.checked_add(header.list_bytes) != Some(envelope.body_bytes) {
+            return Err(here.corrupt(&format!("the checkpoint of slot {slot}"), format!("slot {}", header.slot)));
+        }
+        let start = usize::try_from(envelope.body_start()).map_err(|_| Error::internal("headers fit memory"))?;
+        let split = start + usize::try_from(header.state_bytes).map_err(|_| Error::internal("bodies fit memory"))?;
+        let mut r = Reader::new(object, split as u64, &bytes[split..]);
+        let pages = r.sequence(4, |r| {
+            Ok(PageRef { from: r.varint()?, to: r.varint()?, level: r.u8()?, bytes: r.varint()? })
+        })?;
+        let gapless = pages.windows(2).all(|pair| pair[0].to == pair[1].from);
+        let spans = pages.iter().all(|page| page.from < page.to);
+        if !gapless || !spans || pages.first().is_some_and(|page| page.from != 0) || pages.last().is_some_and(|page| page.to != slot) {
+            return Err(r.corrupt(&format!("pages that tile the slots below {slot}"), "others"));
+        }
+        r.finish()?;
+        Ok(Self { header, state: bytes.slice(start..split), pages })
+    }
+}

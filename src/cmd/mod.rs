@@ -1,0 +1,84 @@
+//! What a user types: a noun and a verb for objects, a bare verb for data. One file a command.
+//!
+//! Exit codes: 0 done · 1 failed · 2 usage · 3 refused by the store probe · 4 corruption found.
+
+mod bench;
+mod compactor;
+mod completions;
+mod consume;
+mod database;
+mod dev;
+mod gateway;
+mod log;
+mod produce;
+mod status;
+mod table;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An object-store-native store for streams and tables: a bucket is the whole cluster.
+#[derive(Debug, Parser)]
+#[command(name = "frazil", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Start with: frazil dev")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process on a local directory
+    Dev(dev::Args),
+    /// Run a gateway on a store
+    Gateway(gateway::Args),
+    /// Run the worker that keeps a store tidy (page merge, roll-up, trim, orphan sweep)
+    Compactor(compactor::Args),
+    /// Create, list, describe and drop databases
+    Database(database::Args),
+    /// Create, list, describe and drop tables
+    Table(table::Args),
+    /// Write the rows of a file or of standard input into a table
+    Produce(produce::Args),
+    /// Read rows of a table, and follow it
+    Consume(consume::Args),
+    /// Look into a store's commit log; needs no running gateway
+    Log(log::Args),
+    /// Check every object of a store; needs no running gateway
+    Verify(verify::Args),
+    /// Say how a gateway and its store are doing
+    Status(status::Args),
+    /// Measure, next to the raw store in the same run
+    Bench(bench::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
+}
+
+/// Runs one command to its exit code.
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Dev(args) => dev::run(args),
+        Command::Gateway(args) => gateway::run(args),
+        Command::Compactor(args) => compactor::run(args),
+        Command::Database(args) => database::run(args),
+        Command::Table(args) => table::run(args),
+        Command::Produce(args) => produce::run(args),
+        Command::Consume(args) => consume::run(args),
+        Command::Log(args) => log::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Completions(args) => completions::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::FAILURE
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "a command's last word to its user")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("frazil: {error:#}");
+}
