@@ -1,3 +1,5 @@
+//! The door, with a store in memory behind it: requests of each resource, and the routes against the document.
+
 mod consume;
 mod fake;
 mod produce;

@@ -1,3 +1,5 @@
+//! Rows from JSON and Arrow, what is refused and how it is named; random tables for properties are in [`random`].
+
 mod arrow_stream;
 pub(crate) mod random;
 mod rows;
