@@ -142,7 +142,7 @@ pub async fn gateway(node: Node, janitor: bool, banner: impl FnOnce(&Running, &S
         request_deadline: settings.request_deadline,
         ..http::Options::default()
     };
-    let router = http::router(Arc::new(gateway.clone()), options);
+    let router = http::router(Arc::new(gateway.clone()), &env, options);
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(http::serve(listener, router, until(stopped)));
     let database = gateway.start().await?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use futures::stream::unfold;
+use tokio::time::sleep;
 
 use super::encode::Encoder;
 use super::encode::projection::Projection;
@@ -22,10 +23,12 @@ use crate::http::app::{Application, Consume, Page};
 /// How long one read waits at the tail before it looks again.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// What the last line gets to leave the process before the connection is reset.
+const FLUSH_TIME: Duration = Duration::from_millis(100);
+
 struct Follower {
     app: Arc<dyn Application>,
     request: Consume,
-    projection: Projection,
     encoder: Encoder,
     state: State,
 }
@@ -44,17 +47,11 @@ enum State {
 pub(crate) fn follow(
     app: Arc<dyn Application>,
     request: Consume,
-    projection: Projection,
+    projection: &Projection,
     first: Page,
-) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
     let encoder = Encoder::new(projection.columns().to_vec());
-    let follower = Follower {
-        app,
-        request,
-        projection,
-        encoder,
-        state: State::Page(first),
-    };
+    let follower = Follower { app, request, encoder, state: State::Page(first) };
     unfold(follower, |mut follower| async move {
         let item = follower.next().await?;
         Some((item, follower))
@@ -66,7 +63,11 @@ impl Follower {
         loop {
             match std::mem::replace(&mut self.state, State::Done) {
                 State::Done => return None,
-                State::Failed(detail) => return Some(Err(io::Error::other(detail))),
+                State::Failed(detail) => {
+                    // An error drops what the connection has not sent yet: let the problem's line go first.
+                    sleep(FLUSH_TIME).await;
+                    return Some(Err(io::Error::other(detail)));
+                }
                 State::Read => match self.app.consume(self.request.clone()).await {
                     Ok(page) => self.state = State::Page(page),
                     Err(problem) => return Some(Ok(self.fail(&problem))),
@@ -90,9 +91,8 @@ impl Follower {
 
     fn lines(&self, page: &Page) -> Result<Vec<u8>, Problem> {
         let mut lines = Vec::new();
-        for rows in &page.rows {
-            self.encoder
-                .push_lines(&mut lines, &self.projection.assemble(rows)?)?;
+        for batch in &page.batches {
+            self.encoder.push_lines(&mut lines, batch)?;
         }
         Ok(lines)
     }

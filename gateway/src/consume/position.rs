@@ -44,9 +44,7 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, Problem> {
         let wrong = || {
-            Problem::malformed(format!(
-                "{text:?} is no position: write bucket:offset pairs, as in 0:43,1:17"
-            ))
+            Problem::malformed(format!("{text:?} is no position: write bucket:offset pairs, as in 0:43,1:17"))
         };
         if text.len() > TEXT_BYTES_MAX {
             return Err(Problem::malformed("the position is too long"));
@@ -57,9 +55,7 @@ impl FromStr for Position {
             let bucket = u32::try_from(digits(bucket).ok_or_else(wrong)?).map_err(|_| wrong())?;
             let offset = digits(offset).ok_or_else(wrong)?;
             if offsets.insert(Bucket(bucket), offset).is_some() {
-                return Err(Problem::malformed(format!(
-                    "the position {text:?} names bucket {bucket} twice"
-                )));
+                return Err(Problem::malformed(format!("the position {text:?} names bucket {bucket} twice")));
             }
         }
         Ok(Self(offsets))
@@ -83,9 +79,7 @@ impl FromStr for From {
         match text {
             "earliest" => Ok(Self::Earliest),
             "latest" => Ok(Self::Latest),
-            "snapshot" => Err(Problem::unsupported(
-                "from=snapshot: not supported in this version",
-            )),
+            "snapshot" => Err(Problem::unsupported("from=snapshot: not supported in this version")),
             _ if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => {
                 let beyond = || Problem::malformed(format!("from={text}: no offset is that large"));
                 digits(text).map(Self::Offset).ok_or_else(beyond)
@@ -119,9 +113,8 @@ fn is_time(text: &str) -> bool {
         && bytes[..4].iter().all(u8::is_ascii_digit)
         && bytes[4] == b'-'
         && bytes[7] == b'-';
-    let back = text
-        .strip_prefix('-')
-        .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    let back =
+        text.strip_prefix('-').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
     date || back
 }
 
@@ -173,11 +166,7 @@ mod tests {
             "-",
             "1:2:3",
         ] {
-            assert_eq!(
-                text.parse::<From>().unwrap_err().kind(),
-                Kind::Malformed,
-                "{text}"
-            );
+            assert_eq!(text.parse::<From>().unwrap_err().kind(), Kind::Malformed, "{text}");
         }
         assert!("0:1,".repeat(1 << 20).parse::<Position>().is_err());
     }

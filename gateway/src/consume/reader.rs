@@ -1,46 +1,61 @@
-//! Reading rows of a log table by position: which places, which columns, how much.
+//! Reading rows of a log table by position: which places, which columns, how much; rows come out with their pseudo-columns.
 //!
 //! Invariants: rows of a bucket come in offset order, each once; nothing is skipped: what was trimmed meanwhile is found again by
-//! offset, or the read fails (rule 27); rows and bytes of one read are bounded.
+//! offset or the read fails (rule 27); bytes and rows of one read are bounded.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
-use arrow::record_batch::RecordBatch;
+use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use frazil_log::commit::replica::Replica;
 use frazil_log::error::{Error, Result};
-use frazil_log::format::page::Place;
+use frazil_log::format::page::{Place, StreamKey};
 use frazil_log::id::{Bucket, FieldId, Offset};
 use frazil_log::schema::TableSpec;
 use frazil_log::schema::arrow_form::arrow_field;
 use frazil_log::state::tables::Table;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::encode::projection::Rows;
+/// One column of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputColumn {
+    /// A column of the table, by its place in the schema.
+    User(usize),
+    /// `__bucket`
+    Bucket,
+    /// `__offset`
+    Offset,
+    /// `__timestamp`
+    Timestamp,
+    /// `__op`, `+I` throughout a log table.
+    Op,
+}
 
 /// What to read.
 #[derive(Clone, Debug)]
 pub struct ReadRequest {
     /// From where, by bucket; other buckets are not read.
     pub from: BTreeMap<Bucket, Offset>,
-    /// Which of the user's columns, in order.
-    pub field_ids: Vec<FieldId>,
+    /// Which columns, in order.
+    pub columns: Vec<OutputColumn>,
     /// At most so many rows.
     pub rows_max: usize,
-    /// About so many stored bytes at most, but at least one row.
+    /// About so many bytes at most, but at least one row.
     pub bytes_max: u64,
 }
 
 /// What was read.
 #[derive(Clone, Debug)]
 pub struct ReadPage {
+    /// The answer's columns.
+    pub schema: SchemaRef,
     /// The rows, bucket by bucket, ascending in each.
-    pub rows: Vec<Rows>,
+    pub batches: Vec<RecordBatch>,
     /// How many.
-    pub count: usize,
+    pub rows: usize,
     /// Where to go on, for every bucket that was asked for.
     pub next: BTreeMap<Bucket, Offset>,
 }
@@ -50,6 +65,23 @@ const PINS_MAX: usize = 4;
 
 /// Places fetched at once.
 const FETCHES: usize = 8;
+
+/// The Arrow schema of an answer with these columns.
+pub fn output_schema(spec: &TableSpec, columns: &[OutputColumn]) -> SchemaRef {
+    let field = |column: &OutputColumn| match column {
+        OutputColumn::User(index) => arrow_field(&spec.schema.columns[*index]),
+        OutputColumn::Bucket => Field::new("__bucket", DataType::Int32, false),
+        OutputColumn::Offset => Field::new("__offset", DataType::Int64, false),
+        OutputColumn::Timestamp => timestamp_field(),
+        OutputColumn::Op => Field::new("__op", DataType::Utf8, false),
+    };
+    Arc::new(ArrowSchema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+/// `__timestamp` as it stands in answers and in rolled-up slices.
+pub fn timestamp_field() -> Field {
+    Field::new("__timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false)
+}
 
 /// Reads what is folded. Confirming the tail is the caller's choice.
 pub async fn read(replica: &Replica, table: &Table, request: &ReadRequest) -> Result<ReadPage> {
@@ -70,36 +102,39 @@ pub async fn read(replica: &Replica, table: &Table, request: &ReadRequest) -> Re
 }
 
 async fn read_pinned(replica: &Replica, table: &Table, request: &ReadRequest) -> Result<ReadPage> {
-    let mut page = ReadPage { rows: Vec::new(), count: 0, next: request.from.clone() };
-    let mut bytes_left = request.bytes_max;
-    let mut waiting = available(replica, table, &request.from);
+    let schema = output_schema(&table.spec, &request.columns);
+    let mut next = request.from.clone();
+    let mut batches = Vec::new();
+    let (mut rows_left, mut bytes_left) = (request.rows_max, request.bytes_max);
+    let mut waiting: Vec<(Bucket, Range<Offset>)> = available(replica, table, &request.from);
     while let Some((bucket, offsets)) = waiting.pop() {
-        let rows_left = request.rows_max.saturating_sub(page.count);
-        if rows_left == 0 || (bytes_left == 0 && page.count > 0) {
+        if rows_left == 0 || bytes_left == 0 {
             break;
         }
         // A share for each bucket that is left, so that a busy one does not starve the others.
         let share = (rows_left / (waiting.len() + 1)).max(1) as u64;
         let end = offsets.end.min(offsets.start.saturating_add(share));
-        let places = replica.places(&table.rows_key(bucket), offsets.start..end).await?;
-        let places = cut_to_bytes(places, &mut bytes_left);
+        let key = table.rows_key(bucket);
+        let places = cut_to_bytes(replica.places(&key, offsets.start..end).await?, &mut bytes_left);
         let end = places.last().map_or(offsets.start, |place| place.offsets.end);
-        let fetches = places.into_iter().map(|place| read_place(replica, table, bucket, place, request));
-        let mut fetched = stream::iter(fetches).buffered(FETCHES);
-        while let Some(rows) = fetched.try_next().await? {
-            page.count += rows.iter().map(|rows| rows.batch.num_rows()).sum::<usize>();
-            page.rows.extend(rows);
+        let mut read = stream::iter(places.into_iter().map(|place| read_place(replica, table, key, place, request, &schema)))
+            .buffered(FETCHES);
+        while let Some(found) = read.try_next().await? {
+            rows_left = rows_left.saturating_sub(found.iter().map(RecordBatch::num_rows).sum());
+            batches.extend(found);
         }
-        page.next.insert(bucket, end);
+        next.insert(bucket, end);
     }
-    Ok(page)
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+    Ok(ReadPage { schema, batches, rows, next })
 }
 
-/// What there is to read; the last comes first.
+/// What there is to read, the last to be read first.
 fn available(replica: &Replica, table: &Table, from: &BTreeMap<Bucket, Offset>) -> Vec<(Bucket, Range<Offset>)> {
     let fold = replica.fold();
-    let tail = |bucket: &Bucket| fold.state.tables().tail(&table.rows_key(*bucket)).next;
-    let ranges = from.iter().rev().map(|(bucket, from)| (*bucket, *from..tail(bucket)));
+    let ranges = from.iter().rev().map(|(bucket, from)| {
+        (*bucket, *from..fold.state.tables().tail(&table.rows_key(*bucket)).next)
+    });
     ranges.filter(|(_, offsets)| !offsets.is_empty()).collect()
 }
 
@@ -112,8 +147,9 @@ fn cut_to_bytes(places: Vec<Place>, bytes_left: &mut u64) -> Vec<Place> {
         let fits = (*bytes_left / row_bytes).min(rows);
         let take = if kept.is_empty() { fits.max(1) } else { fits };
         *bytes_left = bytes_left.saturating_sub(take.saturating_mul(row_bytes));
+        let all = take == rows;
         kept.extend(place.cut(&(place.offsets.start..place.offsets.start + take)));
-        if take < rows {
+        if !all {
             *bytes_left = 0;
             break;
         }
@@ -124,55 +160,106 @@ fn cut_to_bytes(places: Vec<Place>, bytes_left: &mut u64) -> Vec<Place> {
 async fn read_place(
     replica: &Replica,
     table: &Table,
-    bucket: Bucket,
+    key: StreamKey,
     place: Place,
     request: &ReadRequest,
-) -> Result<Vec<Rows>> {
-    let ids = &place.slice.columns;
-    let fields = ids.iter().map(|id| slice_field(&table.spec, *id)).collect::<Result<Vec<FieldRef>>>()?;
-    let position = |id: &FieldId| {
-        let found = ids.iter().position(|known| known == id);
-        found.ok_or_else(|| Error::corrupt(format!("a slice lacks column {id}, which its schema has")))
-    };
-    let mut wanted = request.field_ids.iter().map(position).collect::<Result<Vec<usize>>>()?;
-    // A rolled-up slice carries each row's own time; any other has that of its slot.
-    let times = ids.iter().position(|id| *id == table.spec.pseudo.timestamp);
-    wanted.extend(times);
-    let mut start = place.offsets.start;
-    let mut all = Vec::new();
-    for batch in replica.read_place(&place, &fields, &wanted).await? {
-        let rows = batch.num_rows() as u64;
-        match times {
-            None => all.push(Rows { bucket, start, timestamp: place.time, batch }),
-            Some(_) => split_by_time(bucket, start, &batch, &mut all)?,
-        }
-        start += rows;
+    schema: &SchemaRef,
+) -> Result<Vec<RecordBatch>> {
+    let columns = SliceColumns::of(&table.spec, &place)?;
+    let (wanted, sources) = columns.wanted(&table.spec, &request.columns)?;
+    let read = replica.read_place(&place, &columns.fields, &wanted).await?;
+    let mut offset = place.offsets.start;
+    let mut batches = Vec::with_capacity(read.len());
+    for batch in read {
+        let rows = batch.num_rows();
+        let arrays = sources.iter().map(|source| match source {
+            Source::Read(index) => Ok(Arc::clone(batch.column(*index))),
+            Source::Bucket => int32(key.bucket, rows),
+            Source::Offset => int64(offset, rows),
+            Source::CommitTime => {
+                Ok(Arc::new(TimestampMicrosecondArray::from_value(place.time, rows).with_timezone("UTC")) as ArrayRef)
+            }
+            Source::Op => Ok(Arc::new(StringArray::from(vec!["+I"; rows])) as ArrayRef),
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let arrays = arrays.collect::<Result<Vec<_>>>()?;
+        let out = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options);
+        batches.push(out.map_err(|error| Error::internal(format!("an answer's columns do not fit: {error}")))?);
+        offset += rows as u64;
     }
-    Ok(all)
+    Ok(batches)
 }
 
-/// Takes the last column, the rows' times, off a batch, and cuts the batch where they change.
-fn split_by_time(bucket: Bucket, start: Offset, batch: &RecordBatch, all: &mut Vec<Rows>) -> Result<()> {
-    let last = batch.num_columns().saturating_sub(1);
-    let times = batch.columns().get(last).and_then(|times| times.as_any().downcast_ref::<TimestampMicrosecondArray>());
-    let times = times.ok_or_else(|| Error::corrupt("a rolled-up slice lacks its times"))?.values();
-    let user: Vec<usize> = (0..last).collect();
-    let user = batch.project(&user).map_err(|error| Error::internal(format!("leaving out a column: {error}")))?;
-    let mut from = 0;
-    while let Some(time) = times.get(from) {
-        let len = times[from..].iter().take_while(|other| *other == time).count();
-        all.push(Rows { bucket, start: start + from as u64, timestamp: *time, batch: user.slice(from, len) });
-        from += len;
-    }
-    Ok(())
+fn int32(bucket: Bucket, rows: usize) -> Result<ArrayRef> {
+    let bucket = i32::try_from(bucket.0).map_err(|_| Error::internal("buckets are few"))?;
+    Ok(Arc::new(Int32Array::from_value(bucket, rows)))
 }
 
-fn slice_field(spec: &TableSpec, id: FieldId) -> Result<FieldRef> {
-    if id == spec.pseudo.timestamp {
-        let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        return Ok(Arc::new(Field::new("__timestamp", micros, false)));
+fn int64(first: Offset, rows: usize) -> Result<ArrayRef> {
+    let too_large = |_| Error::internal("offsets are below 2^63");
+    let first = i64::try_from(first).map_err(too_large)?;
+    let end = first.checked_add(i64::try_from(rows).map_err(|_| Error::internal("rows are few"))?);
+    let end = end.ok_or_else(|| Error::internal("offsets are below 2^63"))?;
+    Ok(Arc::new(Int64Array::from_iter_values(first..end)))
+}
+
+/// Where a column of an answer comes from.
+enum Source {
+    Read(usize),
+    Bucket,
+    Offset,
+    CommitTime,
+    Op,
+}
+
+/// The columns of a slice, by field id and as Arrow fields.
+struct SliceColumns {
+    ids: Vec<FieldId>,
+    fields: Vec<FieldRef>,
+}
+
+impl SliceColumns {
+    fn of(spec: &TableSpec, place: &Place) -> Result<Self> {
+        let field = |id: &FieldId| {
+            if *id == spec.pseudo.timestamp {
+                return Ok(Arc::new(timestamp_field()));
+            }
+            let column = spec.schema.columns.iter().find(|column| column.id == *id);
+            let column = column.ok_or_else(|| Error::corrupt(format!("a slice has column {id}, which its table has not")))?;
+            Ok(Arc::new(arrow_field(column)))
+        };
+        let ids = place.slice.columns.clone();
+        let fields = ids.iter().map(field).collect::<Result<Vec<FieldRef>>>()?;
+        Ok(Self { ids, fields })
     }
-    let column = spec.schema.columns.iter().find(|column| column.id == id);
-    let column = column.ok_or_else(|| Error::corrupt(format!("a slice has column {id}, which its table has not")))?;
-    Ok(Arc::new(arrow_field(column)))
+
+    /// Which columns of the slice to read, and how the answer's are made of them.
+    fn wanted(&self, spec: &TableSpec, columns: &[OutputColumn]) -> Result<(Vec<usize>, Vec<Source>)> {
+        let mut wanted: Vec<usize> = Vec::new();
+        let mut read = |position: usize| {
+            let known = wanted.iter().position(|known| *known == position);
+            Source::Read(known.unwrap_or_else(|| {
+                wanted.push(position);
+                wanted.len() - 1
+            }))
+        };
+        let sources = columns.iter().map(|column| match column {
+            OutputColumn::User(index) => {
+                let id = spec.schema.columns[*index].id;
+                let position = self.ids.iter().position(|known| *known == id);
+                let missing = || Error::corrupt(format!("a slice lacks column {id}, which its schema has"));
+                Ok(read(position.ok_or_else(missing)?))
+            }
+            OutputColumn::Bucket => Ok(Source::Bucket),
+            OutputColumn::Offset => Ok(Source::Offset),
+            // A rolled-up slice carries each row's own time; any other has that of its slot.
+            OutputColumn::Timestamp => {
+                let position = self.ids.iter().position(|known| *known == spec.pseudo.timestamp);
+                Ok(position.map_or(Source::CommitTime, &mut read))
+            }
+            OutputColumn::Op => Ok(Source::Op),
+        });
+        let sources = sources.collect::<Result<Vec<_>>>()?;
+        Ok((wanted, sources))
+    }
 }

@@ -110,9 +110,8 @@ impl Problem {
     /// Rows that do not fit: the first [`ROW_ERRORS_MAX`] errors, and how many there were in all.
     pub fn invalid_rows(mut errors: Vec<RowError>, total: u64) -> Self {
         errors.truncate(ROW_ERRORS_MAX);
-        let mut detail = errors
-            .first()
-            .map_or_else(|| "rows do not fit the table".to_owned(), ToString::to_string);
+        let mut detail =
+            errors.first().map_or_else(|| "rows do not fit the table".to_owned(), ToString::to_string);
         if total > 1 {
             detail.push_str(&format!(" (and {} more)", total - 1));
         }
@@ -173,10 +172,7 @@ impl Problem {
 
     /// A member added by [`Problem::with`].
     pub fn field(&self, name: &str) -> Option<&Value> {
-        self.fields
-            .iter()
-            .find(|(field, _)| *field == name)
-            .map(|(_, value)| value)
+        self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value)
     }
 
     /// The problem as one line of JSON, without the line's end.
@@ -218,10 +214,7 @@ impl IntoResponse for Problem {
             StatusCode::from_u16(self.kind.row().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, self.to_json()).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.retry == Retry::After {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_s));
         }

@@ -8,14 +8,15 @@
 use std::fmt;
 use std::time::Duration;
 
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use frazil_log::id::{Bucket, FieldId, Name, Offset, SchemaId, Slot, TableId};
-use frazil_log::schema::{Schema, TableSpec};
+use frazil_log::id::{Bucket, Name, Offset, SchemaId, Slot, TableId, Uuid};
+use frazil_log::schema::TableSpec;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::consume::encode::projection::Rows;
 use crate::consume::position::{From, Position};
+use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
 
 /// The store, as the doors use it.
@@ -55,7 +56,7 @@ pub trait Application: Send + Sync + fmt::Debug {
     ///
     /// With `create`, the table and its rows are one proposal. If a table of that name is there by then the answer is
     /// `exists`, nothing was written and no sequence was used up: the door decodes again against that table. If the table
-    /// is not of `table` and `schema` any more, the answer is `schema-changed` (or `no-such-table`).
+    /// is not the one of `checked` any more, the answer is `schema-changed` (or `no-such-table`).
     async fn produce(&self, request: Produce) -> Result<Ack, Problem>;
 
     /// Reads rows. A bucket that a given position does not name is read from its earliest offset.
@@ -129,10 +130,8 @@ pub struct Table {
     /// Its number in the database's log.
     pub id: TableId,
     /// Its UUID.
-    pub uuid: uuid::Uuid,
-    /// The schema that rows are written under now.
-    pub schema: Schema,
-    /// What it was created with.
+    pub uuid: Uuid,
+    /// What it is; rows are written under its schema.
     pub spec: TableSpec,
 }
 
@@ -148,7 +147,7 @@ pub struct Produce {
     /// The table to create with the rows.
     pub create: Option<TableSpec>,
     /// The rows, in the schema's Arrow form; may be none.
-    pub batch: arrow::record_batch::RecordBatch,
+    pub batch: RecordBatch,
     /// The bucket that all rows go to, if the client chose one.
     pub bucket: Option<Bucket>,
     /// The tails that must be exactly these.
@@ -181,7 +180,7 @@ pub struct Ack {
     pub slot: Option<Slot>,
     /// Whether an earlier request wrote them.
     pub duplicate: bool,
-    /// The table that the request created, as `name (columns)`.
+    /// The table that the request created, as `name (columns)`; the door fills it in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// Where they are; null for a duplicate too old to be remembered.
@@ -208,8 +207,8 @@ pub struct Consume {
     pub table: Name,
     /// The table that the columns were looked up in.
     pub id: TableId,
-    /// The user's columns to read, by field id, in this order.
-    pub field_ids: Vec<FieldId>,
+    /// The columns to read, in this order.
+    pub columns: Vec<OutputColumn>,
     /// Where to begin.
     pub from: From,
     /// The only bucket to read, or all.
@@ -225,8 +224,8 @@ pub struct Consume {
 /// Rows that were read.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The rows, bucket by bucket in order of offset.
-    pub rows: Vec<Rows>,
+    /// The rows, bucket by bucket in order of offset, with the columns asked for.
+    pub batches: Vec<RecordBatch>,
     /// Where to go on: every bucket asked for.
     pub next: Position,
     /// Whether `next` is the tail, confirmed.

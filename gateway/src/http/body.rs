@@ -58,32 +58,18 @@ impl Bodies {
             return Err(self.too_large());
         }
         let reserve = units(length.unwrap_or(self.bytes_max));
-        let memory = timeout(
-            ADMISSION_WAIT,
-            Arc::clone(&self.memory).acquire_many_owned(reserve),
-        )
-        .await;
+        let memory = timeout(ADMISSION_WAIT, Arc::clone(&self.memory).acquire_many_owned(reserve)).await;
         let Ok(Ok(memory)) = memory else {
             return Err(Problem::new(
                 Kind::Overloaded,
                 "the gateway holds as many request bodies as its memory allows",
             ));
         };
-        let read = timeout(
-            self.timeout,
-            self.collect(body.into_data_stream(), length.unwrap_or(0)),
-        )
-        .await;
+        let read = timeout(self.timeout, self.collect(body.into_data_stream(), length.unwrap_or(0))).await;
         let bytes = read.map_err(|_| {
-            Problem::malformed(format!(
-                "the body did not arrive within {} s",
-                self.timeout.as_secs()
-            ))
+            Problem::malformed(format!("the body did not arrive within {} s", self.timeout.as_secs()))
         })??;
-        Ok(Admitted {
-            bytes,
-            _memory: memory,
-        })
+        Ok(Admitted { bytes, _memory: memory })
     }
 
     async fn collect(&self, mut body: BodyDataStream, length: usize) -> Result<Bytes, Problem> {
@@ -111,11 +97,8 @@ impl Bodies {
     }
 
     fn too_large(&self) -> Problem {
-        Problem::new(
-            Kind::TooLarge,
-            format!("the body is larger than {} bytes", self.bytes_max),
-        )
-        .with("limit", self.bytes_max)
+        Problem::new(Kind::TooLarge, format!("the body is larger than {} bytes", self.bytes_max))
+            .with("limit", self.bytes_max)
     }
 }
 

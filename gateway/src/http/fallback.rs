@@ -38,16 +38,11 @@ pub(super) fn add(mut router: Router<Arc<Doors>>) -> Router<Arc<Doors>> {
     for path in PLANNED {
         router = router.route(path, any(planned));
     }
-    router
-        .fallback(unknown)
-        .method_not_allowed_fallback(method_not_allowed)
+    router.fallback(unknown).method_not_allowed_fallback(method_not_allowed)
 }
 
 async fn planned(method: Method, uri: Uri) -> Problem {
-    Problem::unsupported(format!(
-        "{method} {} is not supported in this version",
-        uri.path()
-    ))
+    Problem::unsupported(format!("{method} {} is not supported in this version", uri.path()))
 }
 
 async fn unknown(State(doors): State<Arc<Doors>>, uri: Uri) -> Response {
@@ -61,10 +56,7 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     if method == Method::PATCH {
         return planned(method, uri).await;
     }
-    Problem::new(
-        Kind::MethodNotAllowed,
-        format!("{method} is not allowed at {}", uri.path()),
-    )
+    Problem::new(Kind::MethodNotAllowed, format!("{method} is not allowed at {}", uri.path()))
 }
 
 /// The paths that share most parts with this one, the closest first.
@@ -72,11 +64,8 @@ fn nearby<'p>(path: &str, known: impl Iterator<Item = &'p str>) -> Vec<&'p str> 
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
     let distance = |known: &str| {
         let known: Vec<_> = known.split('/').filter(|part| !part.is_empty()).collect();
-        let same = parts
-            .iter()
-            .zip(&known)
-            .filter(|(part, known)| known.starts_with('{') || part == known)
-            .count();
+        let same =
+            parts.iter().zip(&known).filter(|(part, known)| known.starts_with('{') || part == known).count();
         parts.len().max(known.len()) - same
     };
     let mut near: Vec<_> = known.map(|known| (distance(known), known)).collect();

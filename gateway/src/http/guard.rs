@@ -9,7 +9,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use frazil_log::id::Ulid;
 
 use super::Doors;
 use crate::error::{Kind, Problem};
@@ -24,13 +23,9 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 const OPEN: [&str; 3] = ["/health", "/ready", "/version"];
 
 /// Names the request, in the answer's header and in its problem.
-pub(super) async fn request_id(request: Request, next: Next) -> Response {
-    let given = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|id| id.to_str().ok())
-        .filter(|id| is_plain(id));
-    let id = given.map_or_else(|| Ulid::generate().to_string(), str::to_owned);
+pub(super) async fn request_id(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
+    let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_plain(id));
+    let id = given.map_or_else(|| doors.env.ulid().to_string(), str::to_owned);
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
         let problem = Problem::clone(&problem).with_request_id(id.as_str());
@@ -55,10 +50,7 @@ pub(super) async fn token(State(doors): State<Arc<Doors>>, request: Request, nex
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    let shown = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
+    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let detail = match shown.and_then(|value| value.split_once(' ')) {
         Some((scheme, shown)) if scheme.eq_ignore_ascii_case("bearer") => {
             if equal(shown.trim().as_bytes(), token.as_bytes()) {
@@ -83,14 +75,9 @@ fn equal(shown: &[u8], token: &[u8]) -> bool {
 
 /// The answer to a request whose handler panicked.
 pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let words = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(
-        panic = words.unwrap_or("no words"),
-        "a request panicked: please report it"
-    );
+    let words =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = words.unwrap_or("no words"), "a request panicked: please report it");
     Problem::internal("the gateway met a state that it does not know").into_response()
 }
 

@@ -1,4 +1,4 @@
-//! Whether the process lives and should get requests, which version it is, and its metrics.
+//! The process: what a newcomer sees at `/`, whether it lives and should get requests, its version and metrics.
 
 use std::sync::Arc;
 
@@ -11,6 +11,23 @@ use serde_json::{Value, json};
 use super::Doors;
 use super::app::Readiness;
 use crate::error::Problem;
+
+/// Version, store, and where to go on.
+#[utoipa::path(get, path = "/", tag = "process", responses((status = 200, description = "version, store and links")))]
+pub(super) async fn banner(State(doors): State<Arc<Doors>>) -> Json<Value> {
+    Json(json!({
+        "frazil": super::VERSION,
+        "store": doors.app.store(),
+        "try": "curl '…/v1/databases/default/tables/clicks/rows?create=true' -d '[{\"id\":1,\"url\":\"/home\"}]'",
+        "links": {
+            "databases": "/v1/databases",
+            "tables": "/v1/databases/default/tables",
+            "openapi": "/openapi.json",
+            "ready": "/ready",
+            "metrics": "/metrics",
+        },
+    }))
+}
 
 /// The process lives.
 #[utoipa::path(get, path = "/health", tag = "process", responses((status = 200, description = "the process lives")))]

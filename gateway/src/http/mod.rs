@@ -5,10 +5,10 @@
 //! * whatever goes wrong is answered as a [`crate::error::Problem`], with the request's id;
 //! * each route is in `/openapi.json`, and nothing else is.
 //!
-//! Start reading at [`router`]; one file per resource: [`databases`], [`tables`], [`rows`], [`offsets`], [`health`].
+//! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
+//! `tables`, `rows`, `offsets`, `health`.
 
 pub mod app;
-mod banner;
 mod body;
 mod databases;
 mod fallback;
@@ -27,8 +27,9 @@ use std::time::Duration;
 
 use app::Application;
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use body::Bodies;
+use frazil_log::env::Env;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -59,6 +60,7 @@ pub struct Options {
 #[derive(Debug)]
 struct Doors {
     app: Arc<dyn Application>,
+    env: Env,
     options: Options,
     bodies: Bodies,
     /// The OpenAPI document as JSON.
@@ -95,25 +97,17 @@ impl std::fmt::Debug for Options {
 }
 
 /// The HTTP door of a store.
-pub fn router(app: Arc<dyn Application>, options: Options) -> Router {
+pub fn router(app: Arc<dyn Application>, env: &Env, options: Options) -> Router {
     let (router, mut document) = routes().split_for_parts();
     openapi::add_problems(&mut document);
     let paths = document.paths.paths.keys().cloned().collect();
-    let openapi = document
-        .to_json()
-        .expect("the document is made of strings and numbers");
+    let openapi = document.to_json().expect("the document is made of strings and numbers");
     let bodies = Bodies::new(&options);
-    let doors = Arc::new(Doors {
-        app,
-        options,
-        bodies,
-        openapi,
-        paths,
-    });
+    let doors = Arc::new(Doors { app, env: env.clone(), options, bodies, openapi, paths });
     fallback::add(router)
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(from_fn_with_state(Arc::clone(&doors), guard::token))
-        .layer(from_fn(guard::request_id))
+        .layer(from_fn_with_state(Arc::clone(&doors), guard::request_id))
         .with_state(doors)
 }
 
@@ -131,7 +125,7 @@ pub async fn serve(
 
 fn routes() -> OpenApiRouter<Arc<Doors>> {
     OpenApiRouter::new()
-        .routes(routes!(banner::banner))
+        .routes(routes!(health::banner))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
         .routes(routes!(health::version))

@@ -14,11 +14,7 @@ use crate::error::table::TABLE;
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "process", responses((status = 200, description = "this document")))]
 pub(super) async fn openapi(State(doors): State<Arc<Doors>>) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        doors.openapi.clone(),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "application/json")], doors.openapi.clone()).into_response()
 }
 
 /// Gives every operation the problem as its answer to everything else.
@@ -27,28 +23,17 @@ pub(super) fn add_problems(document: &mut OpenApi) {
     document.info.version = super::VERSION.to_owned();
     document.info.description = Some("Streams and tables that live in object storage.".to_owned());
     let components = document.components.get_or_insert_default();
-    components
-        .schemas
-        .insert("Problem".to_owned(), RefOr::T(problem_schema()));
+    components.schemas.insert("Problem".to_owned(), RefOr::T(problem_schema()));
     for item in document.paths.paths.values_mut() {
-        let operations = [
-            &mut item.get,
-            &mut item.put,
-            &mut item.post,
-            &mut item.delete,
-            &mut item.patch,
-            &mut item.head,
-        ];
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
         for operation in operations.into_iter().flatten() {
             let content = Content::new(Some(Ref::from_schema_name("Problem")));
             let response = ResponseBuilder::new()
                 .description("a problem (RFC 9457)")
                 .content("application/problem+json", content)
                 .build();
-            operation
-                .responses
-                .responses
-                .insert("default".to_owned(), RefOr::T(response));
+            operation.responses.responses.insert("default".to_owned(), RefOr::T(response));
         }
     }
 }

@@ -28,17 +28,8 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 const PRODUCER_ID_BYTES_MAX: usize = 128;
 
 /// Parameters of api.md that are not there yet, on any route.
-const PLANNED: [&str; 9] = [
-    "filter",
-    "group",
-    "at",
-    "at_least",
-    "consistency",
-    "op",
-    "freshness",
-    "database",
-    "q",
-];
+const PLANNED: [&str; 9] =
+    ["filter", "group", "at", "at_least", "consistency", "op", "freshness", "database", "q"];
 
 /// The parameters of a query string, each at most once.
 #[derive(Debug)]
@@ -57,10 +48,7 @@ impl Params {
                 return Err(Problem::malformed(format!("parameter {name} is given twice")));
             }
         }
-        Ok(Self {
-            pairs,
-            known: Vec::new(),
-        })
+        Ok(Self { pairs, known: Vec::new() })
     }
 
     /// Takes a parameter's text.
@@ -83,9 +71,7 @@ impl Params {
         let flag = self.read(name, |text| match text {
             "true" | "1" | "" => Ok(true),
             "false" | "0" => Ok(false),
-            _ => Err(Problem::malformed(format!(
-                "{name}={text:?}: write true or false"
-            ))),
+            _ => Err(Problem::malformed(format!("{name}={text:?}: write true or false"))),
         })?;
         Ok(flag.unwrap_or(false))
     }
@@ -105,10 +91,7 @@ impl Params {
                 }
             };
             if duration > most {
-                return Err(Problem::malformed(format!(
-                    "{name}={text}: at most {} s",
-                    most.as_secs()
-                )));
+                return Err(Problem::malformed(format!("{name}={text}: at most {} s", most.as_secs())));
             }
             Ok(duration)
         })
@@ -117,9 +100,7 @@ impl Params {
     fn bucket(&mut self) -> Result<Option<Bucket>, Problem> {
         let number = self.number("bucket")?;
         let too_high = |_| Problem::new(Kind::NoSuchBucket, "no table has a bucket of that number");
-        number
-            .map(|number| u32::try_from(number).map(Bucket).map_err(too_high))
-            .transpose()
+        number.map(|number| u32::try_from(number).map(Bucket).map_err(too_high)).transpose()
     }
 
     /// Refuses what was not taken.
@@ -132,14 +113,8 @@ impl Params {
                 "parameter {name} is not supported here in this version"
             )));
         }
-        let known = if self.known.is_empty() {
-            "none".to_owned()
-        } else {
-            self.known.join(", ")
-        };
-        Err(Problem::unsupported(format!(
-            "parameter {name:?} is not known here; this route takes: {known}"
-        )))
+        let known = if self.known.is_empty() { "none".to_owned() } else { self.known.join(", ") };
+        Err(Problem::unsupported(format!("parameter {name:?} is not known here; this route takes: {known}")))
     }
 }
 
@@ -216,9 +191,7 @@ impl ConsumeParams {
         let mut params = Params::of(uri)?;
         let limit = params.number("limit")?.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(Problem::malformed(format!(
-                "limit={limit}: from 1 to {LIMIT_MAX}"
-            )));
+            return Err(Problem::malformed(format!("limit={limit}: from 1 to {LIMIT_MAX}")));
         }
         let follow = params.flag("follow")?;
         let format = params.take("format");
@@ -245,15 +218,9 @@ pub(super) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
     let limit = params.number("limit")?.unwrap_or(LIMIT_DEFAULT);
     params.finish()?;
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::malformed(format!(
-            "limit={limit}: from 1 to {LIMIT_MAX}"
-        )));
+        return Err(Problem::malformed(format!("limit={limit}: from 1 to {LIMIT_MAX}")));
     }
-    Ok(TableList {
-        prefix,
-        after,
-        limit: usize::try_from(limit).unwrap_or(usize::MAX),
-    })
+    Ok(TableList { prefix, after, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
 }
 
 /// Refuses any parameter.
@@ -308,9 +275,7 @@ pub(super) fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem>
         (1..=PRODUCER_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
     };
     let id = id.to_str().ok().filter(|id| is_plain(id)).ok_or_else(|| {
-        Problem::malformed(format!(
-            "Producer-Id: 1 to {PRODUCER_ID_BYTES_MAX} visible ASCII characters"
-        ))
+        Problem::malformed(format!("Producer-Id: 1 to {PRODUCER_ID_BYTES_MAX} visible ASCII characters"))
     })?;
     Ok(Some(Producer {
         id: id.to_owned(),
@@ -327,9 +292,7 @@ fn answer_format(asked: Option<&str>, headers: &HeaderMap, follow: bool) -> Resu
         Some("ndjson") => Format::Ndjson,
         Some("arrow") => Format::ArrowStream,
         Some(planned @ ("csv" | "sse")) => {
-            return Err(Problem::unsupported(format!(
-                "format={planned} is not supported in this version"
-            )));
+            return Err(Problem::unsupported(format!("format={planned} is not supported in this version")));
         }
         Some(other) => {
             return Err(Problem::unsupported(format!(
@@ -339,9 +302,7 @@ fn answer_format(asked: Option<&str>, headers: &HeaderMap, follow: bool) -> Resu
         None => accepted(headers, default)?,
     };
     if follow && format != Format::Ndjson {
-        return Err(Problem::unsupported(
-            "follow=true answers a row a line: use format=ndjson",
-        ));
+        return Err(Problem::unsupported("follow=true answers a row a line: use format=ndjson"));
     }
     Ok(format)
 }
@@ -350,16 +311,9 @@ fn accepted(headers: &HeaderMap, default: Format) -> Result<Format, Problem> {
     let Some(accept) = headers.get(header::ACCEPT) else {
         return Ok(default);
     };
-    let accept = accept
-        .to_str()
-        .map_err(|_| Problem::malformed("header Accept is not text"))?;
+    let accept = accept.to_str().map_err(|_| Problem::malformed("header Accept is not text"))?;
     for range in accept.split(',') {
-        let essence = range
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let essence = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/json" => return Ok(Format::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => return Ok(Format::Ndjson),
@@ -375,11 +329,8 @@ fn accepted(headers: &HeaderMap, default: Format) -> Result<Format, Problem> {
 
 /// Bytes: a whole number, alone or with `KiB`, `MiB`, `kB` or `MB`.
 fn size(text: &str) -> Result<usize, Problem> {
-    let wrong = || {
-        Problem::malformed(format!(
-            "max_bytes={text:?}: write bytes, 512KiB or 8MiB, at most 64MiB"
-        ))
-    };
+    let wrong =
+        || Problem::malformed(format!("max_bytes={text:?}: write bytes, 512KiB or 8MiB, at most 64MiB"));
     let end = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(end);
     let factor = match unit {
@@ -391,9 +342,7 @@ fn size(text: &str) -> Result<usize, Problem> {
         _ => return Err(wrong()),
     };
     let bytes = digits(number).and_then(|number| usize::try_from(number).ok()?.checked_mul(factor));
-    bytes
-        .filter(|bytes| (1..=BYTES_MAX).contains(bytes))
-        .ok_or_else(wrong)
+    bytes.filter(|bytes| (1..=BYTES_MAX).contains(bytes)).ok_or_else(wrong)
 }
 
 fn digits(text: &str) -> Option<u64> {

@@ -16,14 +16,14 @@ use frazil_log::schema::{Schema, TableSpec};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Doors;
-use super::app::{Ack, Consume, Page, Produce, Table};
+use super::app::{Ack, Consume, Produce, Table};
 use super::params::{
     ConsumeParams, ExpectedOffset, ProduceParams, check_buckets, name, no_such_bucket, producer,
 };
 use crate::consume::encode::Encoder;
 use crate::consume::encode::projection::Projection;
 use crate::consume::follow::follow;
-use crate::consume::position::From;
+use crate::consume::position::{From, Position};
 use crate::error::{Kind, Problem};
 use crate::produce::decode::infer::infer;
 use crate::produce::decode::{Format, decode};
@@ -63,13 +63,11 @@ pub(super) async fn produce(
         let target = target(&doors, &db, &table, params.create).await?;
         let (batch, create) = rows(&doors, format, admitted.bytes.clone(), target.as_ref()).await?;
         let buckets = target.as_ref().map_or(1, |table| table.spec.buckets);
-        let created = create
-            .as_ref()
-            .map(|spec| format!("{table} ({})", columns_sql(&spec.schema)));
+        let created = create.as_ref().map(|spec| format!("{table} ({})", columns_sql(&spec.schema)));
         let request = Produce {
             database: db.clone(),
             table: table.clone(),
-            checked: target.map(|table| (table.id, table.schema.id)),
+            checked: target.map(|table| (table.id, table.spec.schema.id)),
             create,
             batch,
             bucket: params.bucket,
@@ -110,7 +108,7 @@ async fn rows(
     target: Option<&Table>,
 ) -> Result<(RecordBatch, Option<TableSpec>), Problem> {
     let limits = doors.options.decode;
-    let known: Option<Schema> = target.map(|table| table.schema.clone());
+    let known: Option<Schema> = target.map(|table| table.spec.schema.clone());
     on_worker(body.len(), move || match known {
         Some(schema) => Ok((decode(format, &body, &schema, &limits)?, None)),
         None => {
@@ -121,35 +119,23 @@ async fn rows(
     .await
 }
 
-fn expected_offset(
-    params: &ProduceParams,
-    buckets: u32,
-) -> Result<Option<crate::consume::position::Position>, Problem> {
+fn expected_offset(params: &ProduceParams, buckets: u32) -> Result<Option<Position>, Problem> {
     if let Some(bucket) = params.bucket
         && bucket.0 >= buckets
     {
         return Err(no_such_bucket(bucket, buckets));
     }
-    params
-        .expected_offset
-        .as_ref()
-        .map(|expected| expected.resolve(params.bucket, buckets))
-        .transpose()
+    params.expected_offset.as_ref().map(|expected| expected.resolve(params.bucket, buckets)).transpose()
 }
 
 fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .map(HeaderValue::to_str)
-        .transpose();
+    let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str).transpose();
     value.map_err(|_| Problem::malformed("header Content-Type is not text"))
 }
 
 /// XXH3-128 of what the request means besides its table: the parameters that change it, and the body's bytes (rule 3).
 fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
-    let bucket = params
-        .bucket
-        .map_or_else(String::new, |bucket| bucket.to_string());
+    let bucket = params.bucket.map_or_else(String::new, |bucket| bucket.to_string());
     let expected = match &params.expected_offset {
         None => String::new(),
         Some(ExpectedOffset::Number(offset)) => offset.to_string(),
@@ -199,12 +185,12 @@ pub(super) async fn consume(
     if let From::Position(position) = &params.from {
         check_buckets(position, buckets)?;
     }
-    let projection = Projection::parse(&params.columns, &known.schema, &known.spec.pseudo)?;
+    let projection = Projection::parse(&params.columns, &known.spec.schema)?;
     let request = Consume {
         database: db,
         table,
         id: known.id,
-        field_ids: projection.field_ids(),
+        columns: projection.sources().to_vec(),
         from: params.from,
         bucket: params.bucket,
         limit: params.limit,
@@ -213,38 +199,23 @@ pub(super) async fn consume(
     };
     let page = doors.app.consume(request.clone()).await?;
     if params.follow {
-        let body = Body::from_stream(follow(Arc::clone(&doors.app), request, projection, page));
+        let body = Body::from_stream(follow(Arc::clone(&doors.app), request, &projection, page));
         return Ok(([(header::CONTENT_TYPE, params.format.content_type())], body).into_response());
     }
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
-    let size = page
-        .rows
-        .iter()
-        .map(|rows| rows.batch.get_array_memory_size())
-        .sum();
-    let body = on_worker(size, move || encode(&projection, &page, params.format)).await?;
+    let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let body = on_worker(size, move || {
+        Encoder::new(projection.columns().to_vec()).answer(params.format, &page.batches)
+    })
+    .await?;
     let mut response = ([(header::CONTENT_TYPE, params.format.content_type())], body).into_response();
     let next =
         HeaderValue::from_str(&next).map_err(|_| Problem::internal("a position is not a header's text"))?;
     response.headers_mut().insert("frazil-next", next);
-    response.headers_mut().insert(
-        "frazil-caught-up",
-        HeaderValue::from_static(if caught_up { "true" } else { "false" }),
-    );
+    response
+        .headers_mut()
+        .insert("frazil-caught-up", HeaderValue::from_static(if caught_up { "true" } else { "false" }));
     Ok(response)
-}
-
-fn encode(
-    projection: &Projection,
-    page: &Page,
-    format: crate::consume::encode::Format,
-) -> Result<Vec<u8>, Problem> {
-    let batches: Vec<RecordBatch> = page
-        .rows
-        .iter()
-        .map(|rows| projection.assemble(rows))
-        .collect::<Result<_, _>>()?;
-    Encoder::new(projection.columns().to_vec()).answer(format, &batches)
 }
 
 /// Does work on so many bytes where it holds up no other request.

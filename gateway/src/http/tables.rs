@@ -59,19 +59,16 @@ pub(super) async fn ensure(
     no_params(request.uri())?;
     let (db, table) = (name(&db)?, name(&table)?);
     let (head, body) = request.into_parts();
-    let content_type = head
-        .headers
-        .get(header::CONTENT_TYPE)
-        .map(|value| value.to_str().unwrap_or("?").to_owned());
+    let content_type =
+        head.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
     let body = doors.bodies.read(&head.headers, body).await?;
     let spec = build(&table_request(content_type.as_deref(), &body.bytes)?)?;
     match doors.app.ensure_table(&db, &table, spec).await? {
         Ensured::Created(table) => Ok((StatusCode::CREATED, Json(table_json(&table))).into_response()),
         Ensured::Same(table) => Ok(Json(table_json(&table)).into_response()),
-        Ensured::Different(difference) => Err(Problem::new(
-            Kind::Exists,
-            format!("table {table} is there and differs: {difference}"),
-        )),
+        Ensured::Different(difference) => {
+            Err(Problem::new(Kind::Exists, format!("table {table} is there and differs: {difference}")))
+        }
     }
 }
 
@@ -89,13 +86,8 @@ pub(super) async fn drop(
 
 /// Reads the JSON of a PUT. A member that is not known is not there yet, or misspelt: named either way.
 fn table_request(content_type: Option<&str>, body: &[u8]) -> Result<TableRequest, Problem> {
-    let essence = content_type
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let essence =
+        content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if !matches!(
         essence.as_str(),
         "" | "application/json" | "text/json" | "application/x-www-form-urlencoded"
@@ -107,11 +99,7 @@ fn table_request(content_type: Option<&str>, body: &[u8]) -> Result<TableRequest
     }
     serde_json::from_slice(body).map_err(|error| {
         let message = error.to_string();
-        let kind = if message.starts_with("unknown field") {
-            Kind::Unsupported
-        } else {
-            Kind::Malformed
-        };
+        let kind = if message.starts_with("unknown field") { Kind::Unsupported } else { Kind::Malformed };
         Problem::new(kind, message)
     })
 }
@@ -120,11 +108,8 @@ fn table_request(content_type: Option<&str>, body: &[u8]) -> Result<TableRequest
 fn table_json(table: &Table) -> Value {
     let spec = &table.spec;
     let names = |ids: &[FieldId]| -> Vec<&str> {
-        let named = |id: &FieldId| table.schema.columns.iter().find(|column| column.id == *id);
-        ids.iter()
-            .filter_map(named)
-            .map(|column| column.name.as_str())
-            .collect()
+        let named = |id: &FieldId| spec.schema.columns.iter().find(|column| column.id == *id);
+        ids.iter().filter_map(named).map(|column| column.name.as_str()).collect()
     };
     let mut notes = Vec::new();
     let options = options_json(spec, &mut notes);
@@ -133,9 +118,9 @@ fn table_json(table: &Table) -> Value {
         "name": table.name,
         "id": table.id,
         "uuid": table.uuid,
-        "schema_id": table.schema.id,
-        "columns": columns_sql(&table.schema),
-        "schema": to_json(&table.schema),
+        "schema_id": spec.schema.id,
+        "columns": columns_sql(&spec.schema),
+        "schema": to_json(&spec.schema),
         "primary_key": names(&spec.primary_key),
         "buckets": spec.buckets,
         "bucket_by": names(&spec.bucket_by),
@@ -149,10 +134,7 @@ fn options_json(spec: &TableSpec, notes: &mut Vec<String>) -> Map<String, Value>
     let mut options = Map::new();
     for option in OPTIONS {
         let given = spec.options.iter().find(|(name, _)| name == option.name);
-        options.insert(
-            option.name.to_owned(),
-            given.map_or(option.default, |(_, value)| value).into(),
-        );
+        options.insert(option.name.to_owned(), given.map_or(option.default, |(_, value)| value).into());
         if !option.note.is_empty() {
             notes.push(format!("{}: {}", option.name, option.note));
         }

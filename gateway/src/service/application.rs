@@ -259,7 +259,6 @@ fn describe_table(database: &Name, table: &tables::Table) -> app::Table {
         name: table.name.clone(),
         id: table.id,
         uuid: table.uuid,
-        schema: table.spec.schema.clone(),
         spec: table.spec.clone(),
     }
 }

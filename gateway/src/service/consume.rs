@@ -25,19 +25,19 @@ impl Gateway {
         let table = pinned_table(&database, &request)?;
         let mut read_request = ReadRequest {
             from: resolve(&database, &table, &request).await?,
-            field_ids: request.field_ids.clone(),
+            columns: request.columns.clone(),
             rows_max: request.limit,
             bytes_max: request.bytes_max as u64,
         };
         loop {
             let page = read(database.replica(), &table, &read_request).await?;
-            if page.count > 0 && !reaches_end(&database, &table, &page) {
+            if page.rows > 0 && !reaches_end(&database, &table, &page) {
                 return self.answer(page, false);
             }
             // The end of what is folded: the tail says whether it is the end of all.
             database.replica().confirm_tail().await?;
             let caught_up = reaches_end(&database, &table, &page);
-            if page.count > 0 || (caught_up && Instant::now() >= deadline) {
+            if page.rows > 0 || (caught_up && Instant::now() >= deadline) {
                 return self.answer(page, caught_up);
             }
             if caught_up {
@@ -49,8 +49,8 @@ impl Gateway {
     }
 
     fn answer(&self, page: ReadPage, caught_up: bool) -> Result<Page, Problem> {
-        self.inner.parts.metrics.rows_consumed_total.inc_by(page.count as u64);
-        Ok(Page { rows: page.rows, next: Position(page.next), caught_up })
+        self.inner.parts.metrics.rows_consumed_total.inc_by(page.rows as u64);
+        Ok(Page { batches: page.batches, next: Position(page.next), caught_up })
     }
 }
 

@@ -46,10 +46,7 @@ pub(crate) struct Texts {
 impl Texts {
     pub(crate) fn new(ty: &Type, array: &dyn Array) -> Result<Self, Problem> {
         let writer = Writer::new(ty, array)?;
-        let mut texts = Self {
-            bytes: Vec::new(),
-            ends: Vec::with_capacity(array.len()),
-        };
+        let mut texts = Self { bytes: Vec::new(), ends: Vec::with_capacity(array.len()) };
         for at in 0..array.len() {
             writer.push(&mut texts.bytes, at);
             texts.ends.push(texts.bytes.len());
@@ -59,15 +56,8 @@ impl Texts {
 
     /// The text of one value; empty if there is none.
     pub(crate) fn get(&self, at: usize) -> &[u8] {
-        let start = at
-            .checked_sub(1)
-            .and_then(|before| self.ends.get(before))
-            .copied()
-            .unwrap_or(0);
-        self.ends
-            .get(at)
-            .and_then(|&end| self.bytes.get(start..end))
-            .unwrap_or_default()
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ends.get(at).and_then(|&end| self.bytes.get(start..end)).unwrap_or_default()
     }
 }
 
@@ -129,9 +119,7 @@ impl<'a> Record<'a> {
         arrays: impl ExactSizeIterator<Item = &'a dyn Array>,
     ) -> Result<Self, Problem> {
         if columns.len() != arrays.len() {
-            return Err(Problem::internal(
-                "a batch has another number of columns than its schema",
-            ));
+            return Err(Problem::internal("a batch has another number of columns than its schema"));
         }
         let mut members = Vec::with_capacity(columns.len());
         for (column, array) in columns.iter().zip(arrays) {
@@ -160,15 +148,9 @@ impl<'a> Writer<'a> {
     fn new(ty: &Type, array: &'a dyn Array) -> Result<Self, Problem> {
         // Fields differ in names and ids where a batch was read under another schema; the kind of type must agree.
         if std::mem::discriminant(array.data_type()) != std::mem::discriminant(&data_type(ty)) {
-            return Err(Problem::internal(format!(
-                "a column of {ty} has the Arrow type {}",
-                array.data_type()
-            )));
+            return Err(mismatch(ty, array));
         }
-        Ok(Self {
-            nulls: array.nulls(),
-            values: Values::new(ty, array)?,
-        })
+        Ok(Self { nulls: array.nulls(), values: Values::new(ty, array)? })
     }
 
     fn push(&self, out: &mut Vec<u8>, at: usize) {
@@ -182,12 +164,7 @@ impl<'a> Writer<'a> {
 
 impl<'a> Values<'a> {
     fn new(ty: &Type, array: &'a dyn Array) -> Result<Self, Problem> {
-        let wrong = || {
-            Problem::internal(format!(
-                "a column of {ty} has the Arrow type {}",
-                array.data_type()
-            ))
-        };
+        let wrong = || mismatch(ty, array);
         Ok(match ty {
             Type::Boolean => Self::Boolean(array.as_boolean()),
             Type::Int => Self::Int(array.as_primitive::<Int32Type>().values()),
@@ -202,53 +179,38 @@ impl<'a> Values<'a> {
                 let times = array.as_primitive_opt::<Time64MicrosecondType>();
                 Self::Time(times.ok_or_else(wrong)?.values())
             }
-            Type::Timestamp { unit, zone } => {
-                let nanos = *unit == TimestampUnit::Nanos;
-                let values = if nanos {
-                    array
-                        .as_primitive_opt::<TimestampNanosecondType>()
-                        .ok_or_else(wrong)?
-                        .values()
-                } else {
-                    array
-                        .as_primitive_opt::<TimestampMicrosecondType>()
-                        .ok_or_else(wrong)?
-                        .values()
-                };
-                Self::Timestamp {
-                    values,
-                    nanos,
-                    zone: *zone,
-                }
+            Type::Timestamp { unit: TimestampUnit::Micros, zone } => {
+                let times = array.as_primitive_opt::<TimestampMicrosecondType>();
+                Self::Timestamp { values: times.ok_or_else(wrong)?.values(), nanos: false, zone: *zone }
+            }
+            Type::Timestamp { unit: TimestampUnit::Nanos, zone } => {
+                let times = array.as_primitive_opt::<TimestampNanosecondType>();
+                Self::Timestamp { values: times.ok_or_else(wrong)?.values(), nanos: true, zone: *zone }
             }
             Type::String => Self::String(array.as_string()),
             Type::Uuid => Self::Uuid(array.as_fixed_size_binary()),
             Type::Fixed(_) => Self::Fixed(array.as_fixed_size_binary()),
             Type::Binary => Self::Binary(array.as_binary()),
+            nested => Self::nested(nested, array)?,
+        })
+    }
+
+    fn nested(ty: &Type, array: &'a dyn Array) -> Result<Self, Problem> {
+        let wrong = || mismatch(ty, array);
+        Ok(match ty {
             Type::List(element) => {
                 let list = array.as_list::<i32>();
                 let values = Box::new(Writer::new(&element.ty, list.values())?);
-                Self::List {
-                    offsets: list.value_offsets(),
-                    values,
-                }
+                Self::List { offsets: list.value_offsets(), values }
             }
             Type::Map(key, value) => {
                 let map = array.as_map();
                 let values = Box::new(Writer::new(&value.ty, map.values())?);
                 let offsets = map.value_offsets();
                 if key.ty == Type::String {
-                    Self::Object {
-                        offsets,
-                        keys: map.keys().as_string_opt().ok_or_else(wrong)?,
-                        values,
-                    }
+                    Self::Object { offsets, keys: map.keys().as_string_opt().ok_or_else(wrong)?, values }
                 } else {
-                    Self::Pairs {
-                        offsets,
-                        keys: Box::new(Writer::new(&key.ty, map.keys())?),
-                        values,
-                    }
+                    Self::Pairs { offsets, keys: Box::new(Writer::new(&key.ty, map.keys())?), values }
                 }
             }
             Type::Struct(fields) => {
@@ -258,15 +220,10 @@ impl<'a> Values<'a> {
             Type::Vector { .. } => {
                 let vectors = array.as_fixed_size_list();
                 let length = usize::try_from(vectors.value_length()).map_err(|_| wrong())?;
-                let values = vectors
-                    .values()
-                    .as_primitive_opt::<Float32Type>()
-                    .ok_or_else(wrong)?;
-                Self::Vector {
-                    values: values.values(),
-                    length,
-                }
+                let values = vectors.values().as_primitive_opt::<Float32Type>().ok_or_else(wrong)?;
+                Self::Vector { values: values.values(), length }
             }
+            _ => return Err(wrong()),
         })
     }
 
@@ -287,7 +244,7 @@ impl<'a> Values<'a> {
             Self::Uuid(values) => {
                 let uuid = Uuid::from_slice(values.value(at)).unwrap_or_default();
                 quoted(out, |out| {
-                    out.extend_from_slice(uuid.hyphenated().encode_lower(&mut [0; 36]).as_bytes())
+                    out.extend_from_slice(uuid.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
                 });
             }
             Self::Fixed(values) => push_base64(out, values.value(at)),
@@ -300,20 +257,12 @@ impl<'a> Values<'a> {
             Self::List { offsets, values } => {
                 bracketed(out, b"[]", range(offsets, at), |out, at| values.push(out, at));
             }
-            Self::Object {
-                offsets,
-                keys,
-                values,
-            } => bracketed(out, b"{}", range(offsets, at), |out, at| {
+            Self::Object { offsets, keys, values } => bracketed(out, b"{}", range(offsets, at), |out, at| {
                 push_json(out, keys.value(at));
                 out.push(b':');
                 values.push(out, at);
             }),
-            Self::Pairs {
-                offsets,
-                keys,
-                values,
-            } => bracketed(out, b"[]", range(offsets, at), |out, at| {
+            Self::Pairs { offsets, keys, values } => bracketed(out, b"[]", range(offsets, at), |out, at| {
                 out.push(b'[');
                 keys.push(out, at);
                 out.push(b',');
@@ -322,6 +271,10 @@ impl<'a> Values<'a> {
             }),
         }
     }
+}
+
+fn mismatch(ty: &Type, array: &dyn Array) -> Problem {
+    Problem::internal(format!("a column of {ty} has the Arrow type {}", array.data_type()))
 }
 
 fn range(offsets: &[i32], at: usize) -> std::ops::Range<usize> {
@@ -359,17 +312,17 @@ fn push_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 
 fn push_double(out: &mut Vec<u8>, value: f64) {
     if value.is_finite() {
-        push_json(out, &value)
+        push_json(out, &value);
     } else {
-        push_not_finite(out, value)
+        push_not_finite(out, value);
     }
 }
 
 fn push_real(out: &mut Vec<u8>, value: f32) {
     if value.is_finite() {
-        push_json(out, &value)
+        push_json(out, &value);
     } else {
-        push_not_finite(out, f64::from(value))
+        push_not_finite(out, f64::from(value));
     }
 }
 

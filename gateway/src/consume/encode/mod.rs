@@ -9,15 +9,16 @@
 pub(crate) mod json;
 pub mod projection;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
+use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use frazil_log::schema::Column;
+use frazil_log::schema::arrow_form::arrow_field;
 
 use crate::error::Problem;
 
@@ -53,11 +54,8 @@ impl Format {
 impl Encoder {
     /// An encoder of batches with these columns, in this order.
     pub fn new(columns: Vec<Column>) -> Self {
-        let fields: Vec<_> = columns.iter().map(projection::field).collect();
-        Self {
-            columns,
-            arrow: Arc::new(ArrowSchema::new(fields)),
-        }
+        let fields: Vec<_> = columns.iter().map(field).collect();
+        Self { columns, arrow: Arc::new(ArrowSchema::new(fields)) }
     }
 
     /// A whole answer.
@@ -77,9 +75,7 @@ impl Encoder {
                 }
                 out.push(b']');
             }
-            Format::Ndjson => batches
-                .iter()
-                .try_for_each(|batch| self.push_lines(&mut out, batch))?,
+            Format::Ndjson => batches.iter().try_for_each(|batch| self.push_lines(&mut out, batch))?,
             Format::ArrowStream => self.push_arrow(&mut out, batches)?,
         }
         Ok(out)
@@ -104,5 +100,15 @@ impl Encoder {
             writer.write(batch).map_err(fault)?;
         }
         writer.finish().map_err(fault)
+    }
+}
+
+/// The Arrow field of an answer's column, as [`crate::consume::reader::output_schema`] makes it.
+fn field(column: &Column) -> Field {
+    let field = arrow_field(column);
+    if column.id == 0 {
+        Field::new(field.name(), field.data_type().clone(), field.is_nullable())
+    } else {
+        field
     }
 }

@@ -88,11 +88,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -115,21 +111,12 @@ mod tests {
         assert_eq!(shown(|out| push_decimal(out, -5, 2)), "-0.05");
         assert_eq!(shown(|out| push_decimal(out, 12345, 0)), "12345");
         assert_eq!(shown(|out| push_decimal(out, 0, 0)), "0");
-        assert_eq!(
-            shown(|out| push_decimal(out, 1, 38)),
-            format!("0.{}1", "0".repeat(37))
-        );
+        assert_eq!(shown(|out| push_decimal(out, 1, 38)), format!("0.{}1", "0".repeat(37)));
         assert_eq!(shown(|out| push_date(out, 0)), "1970-01-01");
         assert_eq!(shown(|out| push_date(out, 2_932_897)), "+10000-01-01");
         assert_eq!(shown(|out| push_time(out, 86_399_999_999)), "23:59:59.999999");
-        assert_eq!(
-            shown(|out| push_timestamp(out, -1, false, true)),
-            "1969-12-31T23:59:59.999999Z"
-        );
-        assert_eq!(
-            shown(|out| push_timestamp(out, 1, true, false)),
-            "1970-01-01T00:00:00.000000001"
-        );
+        assert_eq!(shown(|out| push_timestamp(out, -1, false, true)), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(shown(|out| push_timestamp(out, 1, true, false)), "1970-01-01T00:00:00.000000001");
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use frazil_log::schema::ensure::difference;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::consume::encode::projection::Rows;
+use crate::consume::encode::tests::assemble;
 use crate::consume::position::{From, Position};
 use crate::error::{Kind, Problem};
 use crate::http::app::{
@@ -26,6 +26,8 @@ pub(super) struct Fake {
     pub(super) produced: Mutex<Vec<Produce>>,
     /// What the next consume answers instead.
     pub(super) fail_consume: Mutex<Option<Problem>>,
+    /// What the consume after the next one answers.
+    pub(super) fail_later: Mutex<Option<Problem>>,
     /// A table that someone else creates just before the next produce.
     pub(super) race: Mutex<Option<TableSpec>>,
     pub(super) readiness: Mutex<Option<Readiness>>,
@@ -40,7 +42,6 @@ impl Fake {
             name: name.clone(),
             id: TableId(u64::try_from(tables.len()).unwrap() + 1),
             uuid: Uuid::nil(),
-            schema: spec.schema.clone(),
             spec,
         };
         tables.insert(name.to_string(), (table.clone(), Vec::new()));
@@ -50,21 +51,14 @@ impl Fake {
     fn rows(&self, table: &Name) -> Result<u64, Problem> {
         let tables = self.tables.lock();
         let (_, batches) = tables.get(table.as_str()).ok_or_else(|| no_such_table(table))?;
-        Ok(batches
-            .iter()
-            .map(|batch| u64::try_from(batch.num_rows()).unwrap())
-            .sum())
+        Ok(batches.iter().map(|batch| u64::try_from(batch.num_rows()).unwrap()).sum())
     }
 
     fn read(&self, request: &Consume) -> Result<Page, Problem> {
         let tables = self.tables.lock();
-        let (table, batches) = tables
-            .get(request.table.as_str())
-            .ok_or_else(|| no_such_table(&request.table))?;
-        let latest = batches
-            .iter()
-            .map(|batch| u64::try_from(batch.num_rows()).unwrap())
-            .sum();
+        let (table, batches) =
+            tables.get(request.table.as_str()).ok_or_else(|| no_such_table(&request.table))?;
+        let latest = batches.iter().map(|batch| u64::try_from(batch.num_rows()).unwrap()).sum();
         let from = match &request.from {
             From::Earliest => 0,
             From::Latest => latest,
@@ -77,45 +71,22 @@ impl Fake {
                 format!("offset {from} of bucket 0: the tail is {latest}"),
             ));
         }
-        let places: Vec<usize> = request
-            .field_ids
-            .iter()
-            .map(|id| {
-                table
-                    .schema
-                    .columns
-                    .iter()
-                    .position(|column| column.id == *id)
-                    .unwrap()
-            })
-            .collect();
         let (mut rows, mut start, mut left) = (Vec::new(), 0u64, request.limit);
         let mut next = from;
         for batch in batches {
             let end = start + u64::try_from(batch.num_rows()).unwrap();
-            let skip = usize::try_from(from.saturating_sub(start))
-                .unwrap()
-                .min(batch.num_rows());
+            let skip = usize::try_from(from.saturating_sub(start)).unwrap().min(batch.num_rows());
             let take = (batch.num_rows() - skip).min(left);
             if take > 0 {
-                let batch = batch.project(&places).unwrap().slice(skip, take);
+                let batch = batch.slice(skip, take);
                 let start = start + u64::try_from(skip).unwrap();
                 next = start + u64::try_from(take).unwrap();
-                rows.push(Rows {
-                    bucket: Bucket(0),
-                    start,
-                    timestamp: 0,
-                    batch,
-                });
+                rows.push(assemble(&batch, &request.columns, &table.spec, i64::try_from(start).unwrap()));
                 left -= take;
             }
             start = end;
         }
-        Ok(Page {
-            rows,
-            next: Position([(Bucket(0), next)].into()),
-            caught_up: next == latest,
-        })
+        Ok(Page { batches: rows, next: Position([(Bucket(0), next)].into()), caught_up: next == latest })
     }
 }
 
@@ -127,18 +98,11 @@ fn check_database(database: &Name) -> Result<(), Problem> {
     if database.as_str() == "default" {
         return Ok(());
     }
-    Err(Problem::new(
-        Kind::NoSuchDatabase,
-        format!("there is no database {database}"),
-    ))
+    Err(Problem::new(Kind::NoSuchDatabase, format!("there is no database {database}")))
 }
 
 fn described(name: &str) -> Database {
-    Database {
-        name: name.to_owned(),
-        log_uuid: Uuid::nil().to_string(),
-        tables: 0,
-    }
+    Database { name: name.to_owned(), log_uuid: Uuid::nil().to_string(), tables: 0 }
 }
 
 #[async_trait]
@@ -179,10 +143,7 @@ impl Application for Fake {
     async fn table(&self, database: &Name, table: &Name) -> Result<Table, Problem> {
         check_database(database)?;
         let tables = self.tables.lock();
-        tables
-            .get(table.as_str())
-            .map(|(table, _)| table.clone())
-            .ok_or_else(|| no_such_table(table))
+        tables.get(table.as_str()).map(|(table, _)| table.clone()).ok_or_else(|| no_such_table(table))
     }
 
     async fn ensure_table(
@@ -201,11 +162,7 @@ impl Application for Fake {
     }
 
     async fn drop_table(&self, _database: &Name, table: &Name) -> Result<(), Problem> {
-        self.tables
-            .lock()
-            .remove(table.as_str())
-            .map(|_| ())
-            .ok_or_else(|| no_such_table(table))
+        self.tables.lock().remove(table.as_str()).map(|_| ()).ok_or_else(|| no_such_table(table))
     }
 
     async fn produce(&self, request: Produce) -> Result<Ack, Problem> {
@@ -218,41 +175,25 @@ impl Application for Fake {
             self.insert(&request.table, spec);
         }
         let start = self.rows(&request.table)?;
-        let expected = request
-            .expected_offset
-            .and_then(|position| position.get(Bucket(0)));
+        let expected = request.expected_offset.and_then(|position| position.get(Bucket(0)));
         if expected.is_some_and(|expected| expected != start) {
             return Err(Problem::new(Kind::ExpectedOffset, "the tail is elsewhere").with("actual", start));
         }
         let rows = u64::try_from(request.batch.num_rows()).unwrap();
-        self.tables
-            .lock()
-            .get_mut(request.table.as_str())
-            .unwrap()
-            .1
-            .push(request.batch);
+        self.tables.lock().get_mut(request.table.as_str()).unwrap().1.push(request.batch);
         self.appended.notify_waiters();
-        let buckets = Some(vec![BucketRange {
-            bucket: 0,
-            start,
-            end: start + rows,
-        }]);
-        Ok(Ack {
-            rows,
-            slot: Some(7),
-            duplicate: false,
-            created: None,
-            buckets,
-        })
+        let buckets = Some(vec![BucketRange { bucket: 0, start, end: start + rows }]);
+        Ok(Ack { rows, slot: Some(7), duplicate: false, created: None, buckets })
     }
 
     async fn consume(&self, request: Consume) -> Result<Page, Problem> {
         if let Some(problem) = self.fail_consume.lock().take() {
             return Err(problem);
         }
+        *self.fail_consume.lock() = self.fail_later.lock().take();
         let appended = self.appended.notified();
         let page = self.read(&request)?;
-        if !page.rows.is_empty() || request.wait == Duration::ZERO {
+        if !page.batches.is_empty() || request.wait == Duration::ZERO {
             return Ok(page);
         }
         if tokio::time::timeout(request.wait, appended).await.is_err() {
@@ -266,12 +207,7 @@ impl Application for Fake {
 
     async fn offsets(&self, database: &Name, table: &Name) -> Result<Vec<BucketOffsets>, Problem> {
         check_database(database)?;
-        Ok(vec![BucketOffsets {
-            bucket: 0,
-            earliest: 0,
-            covered: None,
-            latest: self.rows(table)?,
-        }])
+        Ok(vec![BucketOffsets { bucket: 0, earliest: 0, covered: None, latest: self.rows(table)? }])
     }
 
     async fn cluster(&self) -> Result<serde_json::Value, Problem> {

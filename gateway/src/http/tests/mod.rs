@@ -1,4 +1,8 @@
+//! The door, with a store in memory behind it: requests of each resource, and the routes against the document.
+
+mod consume;
 mod fake;
+mod produce;
 mod requests;
 mod routes;
 
@@ -9,10 +13,14 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use fake::Fake;
+use frazil_log::env::Env;
 use serde_json::Value;
 use tower::ServiceExt;
 
 use super::{Options, router};
+
+/// Two rows of the table of most tests.
+const ROWS: &str = r#"[{"id":1,"url":"a"},{"id":2,"url":"b"}]"#;
 
 /// The door, and the store behind it.
 struct Door {
@@ -33,10 +41,7 @@ impl Door {
 
     fn with(options: Options) -> Self {
         let app = Arc::new(Fake::default());
-        Self {
-            app: Arc::clone(&app),
-            router: router(app, options),
-        }
+        Self { app: Arc::clone(&app), router: router(app, &Env::system(), options) }
     }
 
     /// Sends `GET /path`, with a body and headers (`Name: value`) where they are given.
@@ -53,15 +58,10 @@ impl Door {
             request = request.header(name, value);
         }
         let response = self.router.clone().oneshot(request.body(body.into()).unwrap());
-        let response = tokio::time::timeout(Duration::from_secs(60), response)
-            .await
-            .unwrap()
-            .unwrap();
+        let response = tokio::time::timeout(Duration::from_secs(60), response).await.unwrap().unwrap();
         let (head, body) = response.into_parts();
-        let body = tokio::time::timeout(Duration::from_secs(60), to_bytes(body, 1 << 30))
-            .await
-            .unwrap()
-            .unwrap();
+        let body =
+            tokio::time::timeout(Duration::from_secs(60), to_bytes(body, 1 << 30)).await.unwrap().unwrap();
         Answer {
             status: head.status,
             headers: head.headers,
@@ -80,13 +80,7 @@ impl Door {
     /// With the table of most tests, `clicks (id BIGINT NOT NULL, url STRING)`.
     async fn with_clicks(options: Options) -> Self {
         let door = Self::with(options);
-        let answer = door
-            .send(
-                "PUT clicks",
-                r#"{"columns":"id BIGINT NOT NULL, url STRING"}"#,
-                &[],
-            )
-            .await;
+        let answer = door.send("PUT clicks", r#"{"columns":"id BIGINT NOT NULL, url STRING"}"#, &[]).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
         door
     }
@@ -99,19 +93,11 @@ impl Answer {
 
     /// `status kind: detail`
     fn problem(&self) -> String {
-        assert_eq!(
-            self.headers["content-type"], "application/problem+json",
-            "{}",
-            self.body
-        );
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.body);
         let problem = self.json();
         assert_eq!(problem["status"], self.status.as_u16());
         assert!(problem["request_id"].as_str().is_some_and(|id| !id.is_empty()));
         let kind = problem["type"].as_str().unwrap().trim_start_matches("/errors/");
-        format!(
-            "{} {kind}: {}",
-            self.status.as_u16(),
-            problem["detail"].as_str().unwrap()
-        )
+        format!("{} {kind}: {}", self.status.as_u16(), problem["detail"].as_str().unwrap())
     }
 }

@@ -35,10 +35,7 @@ async fn document(door: &Door) -> Value {
 fn documented(document: &Value) -> BTreeSet<String> {
     let paths = document["paths"].as_object().unwrap().iter();
     let routes = paths.flat_map(|(path, item)| {
-        item.as_object()
-            .unwrap()
-            .keys()
-            .map(move |method| format!("{method} {path}"))
+        item.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
     });
     routes.collect()
 }
@@ -54,27 +51,15 @@ async fn the_document_has_every_route_and_no_other() {
 async fn every_documented_route_is_answered_and_no_other_method_of_its_path() {
     let door = Door::new();
     let routes = documented(&document(&door).await);
-    let paths: BTreeSet<&str> = routes
-        .iter()
-        .map(|route| route.split_once(' ').unwrap().1)
-        .collect();
+    let paths: BTreeSet<&str> = routes.iter().map(|route| route.split_once(' ').unwrap().1).collect();
     for path in paths {
         let url = path.replace("{db}", "default").replace("{table}", "clicks");
         for method in ["get", "put", "post", "delete"] {
-            let answer = door
-                .send(&format!("{} {url}", method.to_uppercase()), "", &[])
-                .await;
-            let kind = if answer.status.is_success() {
-                String::new()
-            } else {
-                answer.json()["type"].to_string()
-            };
+            let answer = door.send(&format!("{} {url}", method.to_uppercase()), "", &[]).await;
+            let kind =
+                if answer.status.is_success() { String::new() } else { answer.json()["type"].to_string() };
             let routed = !kind.contains("no-such-route") && !kind.contains("method-not-allowed");
-            assert_eq!(
-                routed,
-                routes.contains(&format!("{method} {path}")),
-                "{method} {path}"
-            );
+            assert_eq!(routed, routes.contains(&format!("{method} {path}")), "{method} {path}");
             if !routed {
                 let allowed = answer.headers["allow"].to_str().unwrap().to_lowercase();
                 let documented = ["get", "put", "post", "delete"]
@@ -89,17 +74,10 @@ async fn every_documented_route_is_answered_and_no_other_method_of_its_path() {
 #[tokio::test]
 async fn the_document_lists_every_kind_of_problem() {
     let document = document(&Door::new()).await;
-    let listed = document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
-        .as_array()
-        .unwrap();
+    let listed =
+        document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"].as_array().unwrap();
     let kinds: Vec<String> = TABLE.iter().map(|row| format!("/errors/{}", row.slug)).collect();
-    assert_eq!(
-        listed
-            .iter()
-            .map(|kind| kind.as_str().unwrap())
-            .collect::<Vec<_>>(),
-        kinds
-    );
+    assert_eq!(listed.iter().map(|kind| kind.as_str().unwrap()).collect::<Vec<_>>(), kinds);
     let rows = &document["paths"]["/v1/databases/{db}/tables/{table}/rows"];
     assert!(rows["post"]["responses"]["default"]["content"]["application/problem+json"].is_object());
 }
@@ -116,18 +94,10 @@ async fn what_is_not_there_yet_is_named() {
             .replace("{*rest}", "v1/config");
         for method in ["GET", "POST", "PUT", "DELETE"] {
             let problem = door.send(&format!("{method} {url}"), "", &[]).await.problem();
-            assert_eq!(
-                problem,
-                format!("422 unsupported: {method} {url} is not supported in this version")
-            );
+            assert_eq!(problem, format!("422 unsupported: {method} {url} is not supported in this version"));
         }
     }
-    assert!(
-        door.send("PATCH clicks", "{}", &[])
-            .await
-            .problem()
-            .starts_with("422 unsupported: PATCH")
-    );
+    assert!(door.send("PATCH clicks", "{}", &[]).await.problem().starts_with("422 unsupported: PATCH"));
 }
 
 #[tokio::test]
@@ -136,10 +106,7 @@ async fn an_unknown_url_is_answered_with_what_is_near() {
     assert!(answer.problem().starts_with("404 no-such-route"));
     let nearby = answer.json()["nearby"].clone();
     assert!(
-        nearby
-            .as_array()
-            .unwrap()
-            .contains(&"/v1/databases/{db}/tables/{table}/rows".into()),
+        nearby.as_array().unwrap().contains(&"/v1/databases/{db}/tables/{table}/rows".into()),
         "{nearby}"
     );
 }

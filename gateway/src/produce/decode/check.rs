@@ -31,10 +31,7 @@ impl Owners {
 
     /// The owners of the fields of structs.
     pub(super) fn masked(&self, length: usize, nulls: Option<&NullBuffer>) -> Self {
-        let row = |entry| {
-            self.row(entry)
-                .filter(|_| nulls.is_none_or(|nulls| nulls.is_valid(entry)))
-        };
+        let row = |entry| self.row(entry).filter(|_| nulls.is_none_or(|nulls| nulls.is_valid(entry)));
         Self::Each((0..length).map(row).collect())
     }
 
@@ -187,12 +184,6 @@ fn keys_once(
         let repeated = range.len() > 1 && map.is_valid(entry) && !range.all(|key| seen.insert(keys.get(key)));
         repeated.then(|| "the same key twice".to_owned())
     };
-    owners.report(
-        map.len(),
-        path,
-        (RowErrorKind::OutOfRange, &|| "each key once".to_owned()),
-        twice,
-        errors,
-    );
+    owners.report(map.len(), path, (RowErrorKind::OutOfRange, &|| "each key once".to_owned()), twice, errors);
     Ok(())
 }

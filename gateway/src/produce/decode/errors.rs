@@ -85,11 +85,7 @@ impl RowErrors {
 
     /// Fails if there was any.
     pub(crate) fn into_result(self) -> Result<(), Problem> {
-        if self.total == 0 {
-            Ok(())
-        } else {
-            Err(Problem::invalid_rows(self.list, self.total))
-        }
+        if self.total == 0 { Ok(()) } else { Err(Problem::invalid_rows(self.list, self.total)) }
     }
 }
 

@@ -30,17 +30,13 @@ pub fn infer(format: Format, body: &Bytes) -> Result<Vec<Column>, Problem> {
 
 fn infer_json(format: Format, body: &[u8]) -> Result<Vec<Column>, Problem> {
     let text = utf8(body)?;
-    let mut inference = Inference {
-        scanner: Scanner::new(text),
-        errors: RowErrors::default(),
-        row: 0,
-    };
+    let mut inference = Inference { scanner: Scanner::new(text), errors: RowErrors::default(), row: 0 };
     let mut columns = Fields::default();
     inference.rows(format, &mut columns).map_err(|stop| match stop {
         Stop::Syntax(error) => syntax_problem(text, 0, &error),
-        Stop::TooLarge => Problem::malformed(format!(
-            "more than {COLUMNS_MAX} columns: create the table with PUT"
-        )),
+        Stop::TooLarge => {
+            Problem::malformed(format!("more than {COLUMNS_MAX} columns: create the table with PUT"))
+        }
         Stop::Problem(problem) => problem,
     })?;
     inference.errors.into_result()?;
@@ -107,8 +103,7 @@ impl Inference<'_> {
                 self.scanner.skip(token)?;
                 let found = self.scanner.since(start);
                 let expected = || "an object".to_owned();
-                self.errors
-                    .report(self.row, Path::Row, RowErrorKind::WrongType, expected, found);
+                self.errors.report(self.row, Path::Row, RowErrorKind::WrongType, expected, found);
             }
         }
         self.row += 1;
@@ -211,11 +206,7 @@ impl Guess {
             Self::Text => Some(Type::String),
             Self::Array(element) => {
                 let ty = element.finish(path, errors)?;
-                Some(Type::List(Box::new(Nested {
-                    id: 0,
-                    required: false,
-                    ty,
-                })))
+                Some(Type::List(Box::new(Nested { id: 0, required: false, ty })))
             }
             Self::Object(fields) if fields.members.is_empty() => None,
             Self::Object(fields) => Some(Type::Struct(fields.finish(path, errors))),
@@ -242,13 +233,7 @@ impl Fields {
         for (name, guess) in self.members {
             let path = Path::Key(&path, &name);
             match guess.finish(path, errors) {
-                Some(ty) => columns.push(Column {
-                    id: 0,
-                    name,
-                    required: false,
-                    ty,
-                    doc: String::new(),
-                }),
+                Some(ty) => columns.push(Column { id: 0, name, required: false, ty, doc: String::new() }),
                 None => errors.report(
                     0,
                     path,
@@ -273,9 +258,7 @@ mod tests {
 
     fn names(format: Format, body: &str) -> String {
         let columns = infer(format, body).unwrap();
-        let shown = columns
-            .iter()
-            .map(|column| format!("{} {}", column.name, column.ty));
+        let shown = columns.iter().map(|column| format!("{} {}", column.name, column.ty));
         shown.collect::<Vec<_>>().join(", ")
     }
 
@@ -305,12 +288,7 @@ mod tests {
 
     #[test]
     fn a_column_of_nulls_asks_for_its_type() {
-        for body in [
-            r#"[{"a":null}]"#,
-            r#"[{"a":[]}]"#,
-            r#"[{"a":{}}]"#,
-            r#"[{"a":[[null]]}]"#,
-        ] {
+        for body in [r#"[{"a":null}]"#, r#"[{"a":[]}]"#, r#"[{"a":{}}]"#, r#"[{"a":[[null]]}]"#] {
             let problem = infer(Format::Json, body).unwrap_err();
             assert_eq!(problem.kind(), Kind::InvalidRows, "{body}");
             assert!(problem.detail().contains("nulls only"), "{body}");
@@ -321,9 +299,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_columns_is_refused() {
-        let body: Vec<String> = (0..=COLUMNS_MAX)
-            .map(|column| format!("\"c{column}\":1"))
-            .collect();
+        let body: Vec<String> = (0..=COLUMNS_MAX).map(|column| format!("\"c{column}\":1")).collect();
         let problem = infer(Format::Json, &format!("{{{}}}", body.join(","))).unwrap_err();
         assert_eq!(problem.kind(), Kind::Malformed);
     }

@@ -28,10 +28,7 @@ pub(super) fn decode_json(body: &[u8], schema: &Schema, limits: &Limits) -> Resu
             }
             Some(_) => reader.row(columns)?,
             None => {
-                return Err(reader
-                    .scanner
-                    .error("the body is empty: send an array of rows")
-                    .into());
+                return Err(reader.scanner.error("the body is empty: send an array of rows").into());
             }
         }
         Ok(())
@@ -47,9 +44,7 @@ pub(super) fn decode_ndjson(body: &[u8], schema: &Schema, limits: &Limits) -> Re
     for line in text.split_inclusive('\n') {
         if !line.trim_ascii().is_empty() {
             // Without its end, so that a row that is cut is named on its own line.
-            rows.read(line.trim_ascii_end(), start, text, |reader, columns| {
-                reader.row(columns)
-            })?;
+            rows.read(line.trim_ascii_end(), start, text, |reader, columns| reader.row(columns))?;
         }
         start += line.len();
     }
@@ -68,10 +63,7 @@ pub(super) fn is_one_value(body: &[u8]) -> bool {
 /// The body as text.
 pub(super) fn utf8(body: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(body).map_err(|error| {
-        Problem::malformed(format!(
-            "the body is not UTF-8: byte {} does not fit",
-            error.valid_up_to()
-        ))
+        Problem::malformed(format!("the body is not UTF-8: byte {} does not fit", error.valid_up_to()))
     })
 }
 

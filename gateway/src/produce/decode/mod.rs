@@ -6,8 +6,8 @@
 //! * what [`crate::consume::encode`] writes is accepted and gives the same rows (the pseudo-columns are dropped);
 //! * memory is bounded by [`Limits`], whatever the body claims.
 //!
-//! Start reading at [`decode`]; JSON is scanned in [`scan`], typed in [`read`] and collected in [`node`]; Arrow streams
-//! are in [`arrow_stream`]. The table of a first request is inferred in [`infer`].
+//! Start reading at [`decode()`]; JSON is scanned in `scan`, typed in `read` and collected in `node`; Arrow streams are in
+//! `arrow_stream`. The table of a first request is inferred in [`infer`].
 
 pub(crate) mod arrow_stream;
 mod check;
@@ -47,9 +47,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            decoded_bytes_max: 128 << 20,
-        }
+        Self { decoded_bytes_max: 128 << 20 }
     }
 }
 
@@ -59,20 +57,15 @@ impl Format {
     /// # Errors
     /// `unsupported` for formats of api.md that are not there yet, `unsupported-media-type` for others.
     pub fn of(content_type: Option<&str>, body: &[u8]) -> Result<Self, Problem> {
-        let essence = content_type
-            .unwrap_or_default()
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim();
+        let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         match essence.to_ascii_lowercase().as_str() {
             "" | "application/x-www-form-urlencoded" | "application/octet-stream" => Self::sniff(body),
             "application/json" | "text/json" => Ok(Self::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Ndjson),
             "application/vnd.apache.arrow.stream" => Ok(Self::ArrowStream),
-            "text/csv" => Err(Problem::unsupported(
-                "Content-Type text/csv: CSV is not supported in this version",
-            )),
+            "text/csv" => {
+                Err(Problem::unsupported("Content-Type text/csv: CSV is not supported in this version"))
+            }
             other => Err(Problem::new(
                 Kind::UnsupportedMediaType,
                 format!("Content-Type {other:?} is not known: send JSON, NDJSON or an Arrow stream"),
@@ -120,9 +113,6 @@ pub fn decode(
 
 fn too_large(limits: &Limits) -> Problem {
     let mebibytes = limits.decoded_bytes_max >> 20;
-    Problem::new(
-        Kind::TooLarge,
-        format!("the rows take more than {mebibytes} MiB when decoded"),
-    )
-    .with("limit", limits.decoded_bytes_max)
+    Problem::new(Kind::TooLarge, format!("the rows take more than {mebibytes} MiB when decoded"))
+        .with("limit", limits.decoded_bytes_max)
 }

@@ -84,13 +84,7 @@ pub(super) struct Member<'t> {
 impl<'t> Node<'t> {
     pub(super) fn new(ty: &'t Type, required: bool) -> Self {
         let (values, width) = Values::new(ty);
-        Self {
-            ty,
-            required,
-            width: width + 1,
-            nulls: NullBufferBuilder::new(0),
-            values,
-        }
+        Self { ty, required, width: width + 1, nulls: NullBufferBuilder::new(0), values }
     }
 
     fn nested(nested: &'t Nested) -> Self {
@@ -110,10 +104,7 @@ impl<'t> Node<'t> {
             Values::Bytes(values) => values.offsets.push(last(&values.offsets)),
             Values::Fixed(values, length) => values.resize(values.len() + *length, 0),
             Values::List(offsets, _) | Values::Map(offsets, _, _) => offsets.push(last(offsets)),
-            Values::Struct(record) => record
-                .members
-                .iter_mut()
-                .for_each(|member| member.node.push_null()),
+            Values::Struct(record) => record.members.iter_mut().for_each(|member| member.node.push_null()),
             Values::Vector(values, length) => values.resize(values.len() + *length, 0.0),
         }
     }
@@ -149,12 +140,7 @@ impl<'t> Node<'t> {
             Values::Vector(values, _) => match field.data_type() {
                 DataType::FixedSizeList(element, length) => {
                     let values = primitive::<Float32Type>(values, None)?;
-                    Arc::new(FixedSizeListArray::try_new(
-                        Arc::clone(element),
-                        *length,
-                        values,
-                        nulls,
-                    )?)
+                    Arc::new(FixedSizeListArray::try_new(Arc::clone(element), *length, values, nulls)?)
                 }
                 other => return Err(mismatch(other)),
             },
@@ -173,12 +159,7 @@ fn finish_nested(
         (Values::List(offsets, element), DataType::List(element_field)) => {
             let values = element.finish(element_field)?;
             let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-            Ok(Arc::new(ListArray::try_new(
-                Arc::clone(element_field),
-                offsets,
-                values,
-                nulls,
-            )?))
+            Ok(Arc::new(ListArray::try_new(Arc::clone(element_field), offsets, values, nulls)?))
         }
         (Values::Map(offsets, key, value), DataType::Map(entries, sorted)) => {
             let DataType::Struct(fields) = entries.data_type() else {
@@ -190,43 +171,27 @@ fn finish_nested(
             let columns = vec![key.finish(key_field)?, value.finish(value_field)?];
             let pairs = StructArray::try_new(fields.clone(), columns, None)?;
             let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-            Ok(Arc::new(MapArray::try_new(
-                Arc::clone(entries),
-                offsets,
-                pairs,
-                nulls,
-                *sorted,
-            )?))
+            Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted)?))
         }
-        (Values::Struct(record), DataType::Struct(fields)) => Ok(Arc::new(StructArray::try_new(
-            fields.clone(),
-            record.finish(fields)?,
-            nulls,
-        )?)),
+        (Values::Struct(record), DataType::Struct(fields)) => {
+            Ok(Arc::new(StructArray::try_new(fields.clone(), record.finish(fields)?, nulls)?))
+        }
         (_, other) => Err(mismatch(other)),
     }
 }
 
 fn mismatch(data_type: &DataType) -> ArrowError {
-    ArrowError::SchemaError(format!(
-        "a column's values do not have its Arrow type {data_type}"
-    ))
+    ArrowError::SchemaError(format!("a column's values do not have its Arrow type {data_type}"))
 }
 
 fn time(ty: &Type, values: Vec<i64>, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
     let values = ScalarBuffer::from(values);
     Ok(match ty {
-        Type::Timestamp {
-            unit: TimestampUnit::Micros,
-            zone,
-        } => {
+        Type::Timestamp { unit: TimestampUnit::Micros, zone } => {
             let array = PrimitiveArray::<TimestampMicrosecondType>::try_new(values, nulls)?;
             Arc::new(array.with_timezone_opt(zone.then_some("UTC")))
         }
-        Type::Timestamp {
-            unit: TimestampUnit::Nanos,
-            zone,
-        } => {
+        Type::Timestamp { unit: TimestampUnit::Nanos, zone } => {
             let array = PrimitiveArray::<TimestampNanosecondType>::try_new(values, nulls)?;
             Arc::new(array.with_timezone_opt(zone.then_some("UTC")))
         }
@@ -253,27 +218,16 @@ impl<'t> Values<'t> {
             Type::Decimal { .. } => (Self::Decimal(Vec::new()), 16),
             Type::Date => (Self::Date(Vec::new()), 4),
             Type::Time | Type::Timestamp { .. } => (Self::Time(Vec::new()), 8),
-            Type::String | Type::Binary => (
-                Self::Bytes(Bytes {
-                    bytes: Vec::new(),
-                    offsets: vec![0],
-                }),
-                4,
-            ),
+            Type::String | Type::Binary => (Self::Bytes(Bytes { bytes: Vec::new(), offsets: vec![0] }), 4),
             Type::Uuid => (Self::Fixed(Vec::new(), 16), 16),
             Type::Fixed(length) => {
                 let length = usize::try_from(*length).unwrap_or(usize::MAX);
                 (Self::Fixed(Vec::new(), length), length)
             }
             Type::List(element) => (Self::List(vec![0], Box::new(Node::nested(element))), 4),
-            Type::Map(key, value) => (
-                Self::Map(
-                    vec![0],
-                    Box::new(Node::nested(key)),
-                    Box::new(Node::nested(value)),
-                ),
-                4,
-            ),
+            Type::Map(key, value) => {
+                (Self::Map(vec![0], Box::new(Node::nested(key)), Box::new(Node::nested(value))), 4)
+            }
             Type::Struct(fields) => {
                 let record = Record::new(fields);
                 let width = record.width();
@@ -290,8 +244,7 @@ impl<'t> Values<'t> {
 impl Bytes {
     /// Ends an entry whose bytes were added.
     pub(super) fn end(&mut self) -> Result<(), Stop> {
-        self.offsets
-            .push(i32::try_from(self.bytes.len()).map_err(|_| Stop::TooLarge)?);
+        self.offsets.push(i32::try_from(self.bytes.len()).map_err(|_| Stop::TooLarge)?);
         Ok(())
     }
 }
@@ -305,11 +258,7 @@ impl<'t> Record<'t> {
         };
         let mut by_name: Vec<usize> = (0..columns.len()).collect();
         by_name.sort_unstable_by_key(|&at| columns[at].name.as_str());
-        Self {
-            members: columns.iter().map(member).collect(),
-            by_name,
-            record: 0,
-        }
+        Self { members: columns.iter().map(member).collect(), by_name, record: 0 }
     }
 
     /// The member of a name. Members usually come in the table's order, so the guess is tried first.
@@ -317,26 +266,18 @@ impl<'t> Record<'t> {
         if self.members.get(guess).is_some_and(|member| member.name == name) {
             return Some(guess);
         }
-        let found = self
-            .by_name
-            .binary_search_by_key(&name, |&at| self.members[at].name);
+        let found = self.by_name.binary_search_by_key(&name, |&at| self.members[at].name);
         found.ok().map(|at| self.by_name[at])
     }
 
     /// Bytes of one record, without characters and elements.
     pub(super) fn width(&self) -> usize {
-        self.members
-            .iter()
-            .fold(0, |sum: usize, member| sum.saturating_add(member.node.width))
+        self.members.iter().fold(0, |sum: usize, member| sum.saturating_add(member.node.width))
     }
 
     /// The columns as arrays of the fields' types.
     pub(super) fn finish(self, fields: &Fields) -> Result<Vec<ArrayRef>, ArrowError> {
-        self.members
-            .into_iter()
-            .zip(fields)
-            .map(|(member, field)| member.node.finish(field))
-            .collect()
+        self.members.into_iter().zip(fields).map(|(member, field)| member.node.finish(field)).collect()
     }
 }
 

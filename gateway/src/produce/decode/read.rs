@@ -43,9 +43,7 @@ impl Reader<'_> {
         if token == Token::Object {
             self.members(columns, Path::Row)?;
         } else {
-            self.refuse(token, start, Path::Row, RowErrorKind::WrongType, || {
-                "an object".to_owned()
-            })?;
+            self.refuse(token, start, Path::Row, RowErrorKind::WrongType, || "an object".to_owned())?;
         }
         self.row += 1;
         Ok(())
@@ -225,8 +223,7 @@ impl Reader<'_> {
         if count != length {
             let found = self.scanner.since(start);
             let ty = node.ty;
-            self.errors
-                .report(self.row, path, RowErrorKind::OutOfRange, || ty.to_string(), found);
+            self.errors.report(self.row, path, RowErrorKind::OutOfRange, || ty.to_string(), found);
         }
         if count == length && !refused {
             node.nulls.append_non_null();
@@ -250,20 +247,13 @@ impl Reader<'_> {
         self.scanner.skip(token)?;
         let name = format!("{key:?}");
         let expected = || unknown_column(key, record.members.iter().map(|member| member.name));
-        self.errors.report(
-            self.row,
-            Path::Key(&path, key),
-            RowErrorKind::UnknownColumn,
-            expected,
-            &name,
-        );
+        self.errors.report(self.row, Path::Key(&path, key), RowErrorKind::UnknownColumn, expected, &name);
         Ok(())
     }
 
     fn missing(&mut self, node: &Node<'_>, path: Path<'_>, found: &str) {
         let expected = || format!("{} NOT NULL", node.ty);
-        self.errors
-            .report(self.row, path, RowErrorKind::Missing, expected, found);
+        self.errors.report(self.row, path, RowErrorKind::Missing, expected, found);
     }
 
     /// Takes the rest of a value and reports it.
@@ -276,8 +266,7 @@ impl Reader<'_> {
         expected: impl FnOnce() -> String,
     ) -> Result<(), Stop> {
         self.scanner.skip(token)?;
-        self.errors
-            .report(self.row, path, kind, expected, self.scanner.since(start));
+        self.errors.report(self.row, path, kind, expected, self.scanner.since(start));
         Ok(())
     }
 }
@@ -301,9 +290,7 @@ fn check_op(token: Token<'_>) -> Result<(), Stop> {
 
 fn push_offset(offsets: &mut Vec<i32>, count: usize) -> Result<(), Stop> {
     let last = offsets.last().copied().unwrap_or(0);
-    let end = i32::try_from(count)
-        .ok()
-        .and_then(|count| last.checked_add(count));
+    let end = i32::try_from(count).ok().and_then(|count| last.checked_add(count));
     offsets.push(end.ok_or(Stop::TooLarge)?);
     Ok(())
 }
@@ -395,11 +382,7 @@ fn double(token: Token<'_>) -> Result<f64, RowErrorKind> {
     match token {
         Token::Number(number) => {
             let value: f64 = number.parse().map_err(|_| RowErrorKind::WrongType)?;
-            if value.is_finite() {
-                Ok(value)
-            } else {
-                Err(RowErrorKind::OutOfRange)
-            }
+            if value.is_finite() { Ok(value) } else { Err(RowErrorKind::OutOfRange) }
         }
         token => not_finite(token),
     }
@@ -409,11 +392,7 @@ fn real(token: Token<'_>) -> Result<f32, RowErrorKind> {
     match token {
         Token::Number(number) => {
             let value: f32 = number.parse().map_err(|_| RowErrorKind::WrongType)?;
-            if value.is_finite() {
-                Ok(value)
-            } else {
-                Err(RowErrorKind::OutOfRange)
-            }
+            if value.is_finite() { Ok(value) } else { Err(RowErrorKind::OutOfRange) }
         }
         token => not_finite(token),
     }
@@ -443,14 +422,8 @@ fn decimal(ty: &Type, token: Token<'_>) -> Result<i128, RowErrorKind> {
 fn time(ty: &Type, token: Token<'_>) -> Result<i64, RowErrorKind> {
     let text = text(token)?;
     match ty {
-        Type::Timestamp {
-            unit: TimestampUnit::Micros,
-            zone,
-        } => parse_timestamp(&text, 1_000_000, *zone),
-        Type::Timestamp {
-            unit: TimestampUnit::Nanos,
-            zone,
-        } => parse_timestamp(&text, 1_000_000_000, *zone),
+        Type::Timestamp { unit: TimestampUnit::Micros, zone } => parse_timestamp(&text, 1_000_000, *zone),
+        Type::Timestamp { unit: TimestampUnit::Nanos, zone } => parse_timestamp(&text, 1_000_000_000, *zone),
         _ => parse_time(&text),
     }
 }

@@ -56,11 +56,7 @@ type Result<T> = std::result::Result<T, SyntaxError>;
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            at: 0,
-            depth: 0,
-        }
+        Self { text, at: 0, depth: 0 }
     }
 
     /// The byte offset of what comes next.
@@ -216,11 +212,7 @@ impl<'a> Scanner<'a> {
         while bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
             self.at += 1;
         }
-        if self.at == start {
-            Err(self.error(message))
-        } else {
-            Ok(())
-        }
+        if self.at == start { Err(self.error(message)) } else { Ok(()) }
     }
 
     fn take_if(&mut self, byte: u8) -> bool {
@@ -236,10 +228,7 @@ impl<'a> Scanner<'a> {
         let mut escaped = false;
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
-            match rest
-                .iter()
-                .position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20)
-            {
+            match rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20) {
                 None => {
                     self.at = bytes.len();
                     return Err(self.error("the text ends within a string"));
@@ -301,11 +290,7 @@ fn unit_of(escape: &[u8]) -> Option<u16> {
 impl<'a> Text<'a> {
     /// The text with its escapes undone.
     pub(crate) fn decoded(&self) -> Cow<'a, str> {
-        if self.escaped {
-            Cow::Owned(unescape(self.raw))
-        } else {
-            Cow::Borrowed(self.raw)
-        }
+        if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
 }
 
@@ -345,10 +330,7 @@ fn unicode_escape(escape: &[u8]) -> (char, usize) {
     let unit = |range| escape.get(range).and_then(unit_of).unwrap_or(0xFFFD);
     let high = unit(0..6);
     if !(0xD800..=0xDBFF).contains(&high) {
-        return (
-            char::from_u32(u32::from(high)).unwrap_or(char::REPLACEMENT_CHARACTER),
-            6,
-        );
+        return (char::from_u32(u32::from(high)).unwrap_or(char::REPLACEMENT_CHARACTER), 6);
     }
     let pair = [high, unit(6..12)];
     let character = char::decode_utf16(pair).next().and_then(std::result::Result::ok);
@@ -373,30 +355,17 @@ mod tests {
 
     #[test]
     fn strings_lose_their_escapes() {
-        for text in [
-            r#""a\n\"\\\/\u00e9\ud83d\ude00\u0000""#,
-            r#""""#,
-            r#""ünï""#,
-            r#""\\u0041""#,
-        ] {
-            let Token::String(string) = Scanner::new(text).value().unwrap() else {
-                panic!("no string")
-            };
+        for text in [r#""a\n\"\\\/\u00e9\ud83d\ude00\u0000""#, r#""""#, r#""ünï""#, r#""\\u0041""#] {
+            let Token::String(string) = Scanner::new(text).value().unwrap() else { panic!("no string") };
             assert_eq!(string.decoded(), serde_json::from_str::<String>(text).unwrap());
         }
     }
 
     #[test]
     fn broken_text_is_refused_where_it_breaks() {
-        for (text, at) in [
-            ("", 0),
-            ("[1,", 3),
-            ("[1 2]", 3),
-            ("{\"a\" 1}", 5),
-            ("01", 1),
-            ("\"\\ud800\"", 1),
-            ("[1,]", 3),
-        ] {
+        for (text, at) in
+            [("", 0), ("[1,", 3), ("[1 2]", 3), ("{\"a\" 1}", 5), ("01", 1), ("\"\\ud800\"", 1), ("[1,]", 3)]
+        {
             assert_eq!(scan(text).unwrap_err().at, at, "{text}");
         }
     }

@@ -25,12 +25,7 @@ pub(crate) fn parse_decimal(text: &str, precision: u8, scale: u8) -> Parsed<i128
         Some(_) => return Err(RowErrorKind::WrongType),
         None => (mantissa, ""),
     };
-    if whole.is_empty()
-        || !whole
-            .bytes()
-            .chain(fraction.bytes())
-            .all(|digit| digit.is_ascii_digit())
-    {
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|digit| digit.is_ascii_digit()) {
         return Err(RowErrorKind::WrongType);
     }
     let exponent = exponent.map_or(Ok(0), parse_exponent)?;
@@ -56,15 +51,9 @@ pub(crate) fn parse_decimal(text: &str, precision: u8, scale: u8) -> Parsed<i128
     let fraction_digits = i64::try_from(fraction.len()).map_err(|_| RowErrorKind::OutOfRange)?;
     let shift = exponent - fraction_digits + i64::from(zeros) + i64::from(scale);
     let shift = u32::try_from(shift).map_err(|_| RowErrorKind::OutOfRange)?;
-    let unscaled = 10i128
-        .checked_pow(shift)
-        .and_then(|factor| value.checked_mul(factor));
-    let limit = 10i128
-        .checked_pow(u32::from(precision))
-        .ok_or(RowErrorKind::OutOfRange)?;
-    let unscaled = unscaled
-        .filter(|&unscaled| unscaled < limit)
-        .ok_or(RowErrorKind::OutOfRange)?;
+    let unscaled = 10i128.checked_pow(shift).and_then(|factor| value.checked_mul(factor));
+    let limit = 10i128.checked_pow(u32::from(precision)).ok_or(RowErrorKind::OutOfRange)?;
+    let unscaled = unscaled.filter(|&unscaled| unscaled < limit).ok_or(RowErrorKind::OutOfRange)?;
     Ok(if negative { -unscaled } else { unscaled })
 }
 
@@ -74,10 +63,7 @@ fn parse_exponent(text: &str) -> Parsed<i64> {
         return Err(RowErrorKind::WrongType);
     }
     // An exponent of more digits moves every non-zero value out of range; zero stays zero whatever it is.
-    let size = digits
-        .parse::<i64>()
-        .unwrap_or(i64::from(i32::MAX))
-        .min(i64::from(i32::MAX));
+    let size = digits.parse::<i64>().unwrap_or(i64::from(i32::MAX)).min(i64::from(i32::MAX));
     Ok(if text.starts_with('-') { -size } else { size })
 }
 
@@ -103,9 +89,7 @@ pub(crate) fn parse_time(text: &str) -> Parsed<i64> {
 /// Units since 1970 of `YYYY-MM-DDTHH:MM:SS[.f…]`, with `Z` or `±HH:MM` behind it if and only if `zone`.
 pub(crate) fn parse_timestamp(text: &str, units_per_s: i64, zone: bool) -> Parsed<i64> {
     let (days, rest) = date(text)?;
-    let rest = rest
-        .strip_prefix(['T', 't', ' '])
-        .ok_or(RowErrorKind::WrongType)?;
+    let rest = rest.strip_prefix(['T', 't', ' ']).ok_or(RowErrorKind::WrongType)?;
     let (nanos, rest) = time_of_day(rest)?;
     let offset_s = match (zone, rest) {
         (false, "") | (true, "Z" | "z") => 0,
@@ -159,10 +143,7 @@ fn date(text: &str) -> Parsed<(i64, &str)> {
     if !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) {
         return Err(RowErrorKind::OutOfRange);
     }
-    Ok((
-        days_from_civil(year, month, day),
-        unsigned.get(year_digits + 6..).unwrap_or_default(),
-    ))
+    Ok((days_from_civil(year, month, day), unsigned.get(year_digits + 6..).unwrap_or_default()))
 }
 
 /// A time of day at the beginning of a text, in nanoseconds, and what follows it.
@@ -171,11 +152,7 @@ fn time_of_day(text: &str) -> Parsed<(i64, &str)> {
     if bytes.len() < 8 || bytes[2] != b':' || bytes[5] != b':' {
         return Err(RowErrorKind::WrongType);
     }
-    let (hours, minutes, seconds) = (
-        number(&bytes[0..2])?,
-        number(&bytes[3..5])?,
-        number(&bytes[6..8])?,
-    );
+    let (hours, minutes, seconds) = (number(&bytes[0..2])?, number(&bytes[3..5])?, number(&bytes[6..8])?);
     if hours > 23 || minutes > 59 || seconds > 59 {
         return Err(RowErrorKind::OutOfRange);
     }
@@ -196,10 +173,7 @@ fn time_of_day(text: &str) -> Parsed<(i64, &str)> {
         }
         rest = fraction.get(digits..).unwrap_or_default();
     }
-    Ok((
-        (hours * 3600 + minutes * 60 + seconds) * NANOS_PER_S + nanos,
-        rest,
-    ))
+    Ok(((hours * 3600 + minutes * 60 + seconds) * NANOS_PER_S + nanos, rest))
 }
 
 /// At most nine digits.
@@ -257,15 +231,9 @@ mod tests {
             "1e99999999999999999999",
             "123456789012345678901234567890123456789012",
         ] {
-            assert_eq!(
-                parse_decimal(text, 10, 2),
-                Err(RowErrorKind::OutOfRange),
-                "{text}"
-            );
+            assert_eq!(parse_decimal(text, 10, 2), Err(RowErrorKind::OutOfRange), "{text}");
         }
-        for text in [
-            "", "-", "1.", ".5", "1e", "n/a", "1,5", "+1", "0x1", "1e+-2", " 1",
-        ] {
+        for text in ["", "-", "1.", ".5", "1e", "n/a", "1,5", "+1", "0x1", "1e+-2", " 1"] {
             assert_eq!(parse_decimal(text, 10, 2), Err(RowErrorKind::WrongType), "{text}");
         }
         let widest = "9".repeat(38);
@@ -284,14 +252,7 @@ mod tests {
         ] {
             assert_eq!(parse_date(text), Ok(days), "{text}");
         }
-        for text in [
-            "2001-02-29",
-            "1900-02-29",
-            "2000-13-01",
-            "2000-00-01",
-            "2000-01-32",
-            "+9999999-01-01",
-        ] {
+        for text in ["2001-02-29", "1900-02-29", "2000-13-01", "2000-00-01", "2000-01-32", "+9999999-01-01"] {
             assert_eq!(parse_date(text), Err(RowErrorKind::OutOfRange), "{text}");
         }
         for text in [
@@ -324,38 +285,17 @@ mod tests {
     #[test]
     fn timestamps_have_a_zone_exactly_where_the_type_has_one() {
         const MICROS: i64 = 1_000_000;
-        assert_eq!(
-            parse_timestamp("1970-01-01T00:00:00.000001Z", MICROS, true),
-            Ok(1)
-        );
+        assert_eq!(parse_timestamp("1970-01-01T00:00:00.000001Z", MICROS, true), Ok(1));
         assert_eq!(parse_timestamp("1970-01-01T02:00:00+02:00", MICROS, true), Ok(0));
-        assert_eq!(
-            parse_timestamp("1969-12-31 23:59:59.5", MICROS, false),
-            Ok(-500_000)
-        );
-        assert_eq!(
-            parse_timestamp("1970-01-01T00:00:00.000000001Z", 1000 * MICROS, true),
-            Ok(1)
-        );
-        assert_eq!(
-            parse_timestamp("1970-01-01T00:00:00", MICROS, true),
-            Err(RowErrorKind::WrongType)
-        );
-        assert_eq!(
-            parse_timestamp("1970-01-01T00:00:00Z", MICROS, false),
-            Err(RowErrorKind::WrongType)
-        );
+        assert_eq!(parse_timestamp("1969-12-31 23:59:59.5", MICROS, false), Ok(-500_000));
+        assert_eq!(parse_timestamp("1970-01-01T00:00:00.000000001Z", 1000 * MICROS, true), Ok(1));
+        assert_eq!(parse_timestamp("1970-01-01T00:00:00", MICROS, true), Err(RowErrorKind::WrongType));
+        assert_eq!(parse_timestamp("1970-01-01T00:00:00Z", MICROS, false), Err(RowErrorKind::WrongType));
         assert_eq!(
             parse_timestamp("1970-01-01T00:00:00.0000001Z", MICROS, true),
             Err(RowErrorKind::OutOfRange)
         );
-        assert_eq!(
-            parse_timestamp("+300000-01-01T00:00:00Z", MICROS, true),
-            Err(RowErrorKind::OutOfRange)
-        );
-        assert_eq!(
-            parse_timestamp("1970-01-01", MICROS, true),
-            Err(RowErrorKind::WrongType)
-        );
+        assert_eq!(parse_timestamp("+300000-01-01T00:00:00Z", MICROS, true), Err(RowErrorKind::OutOfRange));
+        assert_eq!(parse_timestamp("1970-01-01", MICROS, true), Err(RowErrorKind::WrongType));
     }
 }

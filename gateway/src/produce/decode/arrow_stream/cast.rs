@@ -80,11 +80,7 @@ impl Caster<'_> {
         let mut refused = false;
         for (column, field) in columns.iter().zip(fields) {
             let path = Path::Key(&path, &column.name);
-            let target = Target {
-                ty: &column.ty,
-                required: column.required,
-                field,
-            };
+            let target = Target { ty: &column.ty, required: column.required, field };
             let array = match names.iter().position(|name| *name == column.name) {
                 Some(at) => self.column(given.column(at), target, owners, path)?,
                 None => self.absent(target, given.len(), owners, path)?,
@@ -100,17 +96,15 @@ impl Caster<'_> {
     fn absent(&mut self, target: Target<'_>, length: usize, owners: &Owners, path: Path<'_>) -> Cast {
         if target.required {
             let expected = || format!("{} NOT NULL", target.ty);
-            self.report_each(length, owners, path, RowErrorKind::Missing, &expected, |_| {
-                Some("nothing".to_owned())
-            });
+            let nothing = |_| Some("nothing".to_owned());
+            owners.report(length, path, (RowErrorKind::Missing, &expected), nothing, self.errors);
             return Ok(None);
         }
         self.nulls(target, length)
     }
 
     fn nulls(&mut self, target: Target<'_>, length: usize) -> Cast {
-        self.budget
-            .spend(length.saturating_mul(Node::new(target.ty, false).width))?;
+        self.budget.spend(length.saturating_mul(Node::new(target.ty, false).width))?;
         Ok(Some(new_null_array(target.field.data_type(), length)))
     }
 
@@ -127,7 +121,7 @@ impl Caster<'_> {
         if target.required && array.null_count() > 0 {
             let expected = || format!("{} NOT NULL", target.ty);
             let null = |entry| array.is_null(entry).then(|| "null".to_owned());
-            refused = self.report_each(array.len(), owners, path, RowErrorKind::Missing, &expected, null);
+            refused = owners.report(array.len(), path, (RowErrorKind::Missing, &expected), null, self.errors);
         }
         let cast = match target.ty {
             Type::List(element) => {
@@ -137,11 +131,7 @@ impl Caster<'_> {
                 let DataType::List(field) = target.field.data_type() else {
                     return Err(fault(path, "no list"));
                 };
-                let inner = Target {
-                    ty: &element.ty,
-                    required: element.required,
-                    field,
-                };
+                let inner = Target { ty: &element.ty, required: element.required, field };
                 let owners = owners.elements(list.offsets(), list.nulls(), list.values().len());
                 let values = self.column(list.values(), inner, &owners, path)?;
                 let build = |values| {
@@ -202,16 +192,8 @@ impl Caster<'_> {
             return Err(fault(path, "no pairs"));
         };
         let owners = owners.elements(map.offsets(), map.nulls(), map.keys().len());
-        let key = Target {
-            ty: &key.ty,
-            required: true,
-            field: key_field,
-        };
-        let value = Target {
-            ty: &value.ty,
-            required: value.required,
-            field: value_field,
-        };
+        let key = Target { ty: &key.ty, required: true, field: key_field };
+        let value = Target { ty: &value.ty, required: value.required, field: value_field };
         let keys = self.column(map.keys(), key, &owners, path)?;
         let values = self.column(map.values(), value, &owners, path)?;
         let Some((keys, values)) = keys.zip(values) else {
@@ -247,11 +229,7 @@ impl Caster<'_> {
         let Some(arrays) = self.record(columns, fields, given, &owners, path)? else {
             return Ok(None);
         };
-        built(
-            path,
-            StructArray::try_new(fields.clone(), arrays, given.nulls().cloned()),
-        )
-        .map(Some)
+        built(path, StructArray::try_new(fields.clone(), arrays, given.nulls().cloned())).map(Some)
     }
 
     fn vector(
@@ -273,8 +251,7 @@ impl Caster<'_> {
             return Ok(None);
         }
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        self.budget
-            .spend(list.len().saturating_mul(length).saturating_mul(4))?;
+        self.budget.spend(list.len().saturating_mul(length).saturating_mul(4))?;
         let wrong = |entry: usize| {
             let found = list.is_valid(entry).then(|| list.value(entry))?;
             if found.null_count() > 0 {
@@ -283,34 +260,22 @@ impl Caster<'_> {
             (found.len() != length).then(|| format!("{} numbers", found.len()))
         };
         let expected = || target.ty.to_string();
-        if self.report_each(
-            list.len(),
-            owners,
-            path,
-            RowErrorKind::OutOfRange,
-            &expected,
-            wrong,
-        ) {
+        if owners.report(list.len(), path, (RowErrorKind::OutOfRange, &expected), wrong, self.errors) {
             return Ok(None);
         }
         let mut values: Vec<f32> = Vec::with_capacity(list.len().saturating_mul(length));
         for entry in 0..list.len() {
             if list.is_valid(entry) && list.value(entry).len() == length {
                 values.extend_from_slice(
-                    list.value(entry)
-                        .as_primitive::<arrow::array::types::Float32Type>()
-                        .values(),
+                    list.value(entry).as_primitive::<arrow::array::types::Float32Type>().values(),
                 );
             } else {
                 values.resize(values.len() + length, 0.0);
             }
         }
         let values = Arc::new(Float32Array::from(values));
-        built(
-            path,
-            FixedSizeListArray::try_new(Arc::clone(element), *size, values, list.nulls().cloned()),
-        )
-        .map(Some)
+        built(path, FixedSizeListArray::try_new(Arc::clone(element), *size, values, list.nulls().cloned()))
+            .map(Some)
     }
 
     fn scalar(&mut self, array: &ArrayRef, target: Target<'_>, owners: &Owners, path: Path<'_>) -> Cast {
@@ -328,11 +293,8 @@ impl Caster<'_> {
             self.mismatch(array, target, path);
             return Ok(None);
         }
-        self.budget
-            .spend(array.len().saturating_mul(Node::new(target.ty, false).width))?;
-        arrow::compute::cast(array, wanted)
-            .map(Some)
-            .map_err(|error| fault(path, &error.to_string()))
+        self.budget.spend(array.len().saturating_mul(Node::new(target.ty, false).width))?;
+        arrow::compute::cast(array, wanted).map(Some).map_err(|error| fault(path, &error.to_string()))
     }
 
     /// Moves timestamps to the table's unit; a value that the unit cannot show exactly is refused.
@@ -362,21 +324,11 @@ impl Caster<'_> {
             let broken = numbers.is_valid(entry) && moved(numbers.value(entry)).is_none();
             broken.then(|| format!("{} ({from:?}s since 1970)", numbers.value(entry)).to_lowercase())
         };
-        if self.report_each(
-            array.len(),
-            owners,
-            path,
-            RowErrorKind::OutOfRange,
-            &expected,
-            wrong,
-        ) {
+        if owners.report(array.len(), path, (RowErrorKind::OutOfRange, &expected), wrong, self.errors) {
             return Ok(None);
         }
-        let values: ScalarBuffer<i64> = numbers
-            .values()
-            .iter()
-            .map(|&value| moved(value).unwrap_or(0))
-            .collect();
+        let values: ScalarBuffer<i64> =
+            numbers.values().iter().map(|&value| moved(value).unwrap_or(0)).collect();
         let zone = matches!(target.ty, Type::Timestamp { zone: true, .. });
         let array = match to {
             TimeUnit::Nanosecond => zoned::<TimestampNanosecondType>(values, numbers.nulls(), zone),
@@ -387,26 +339,7 @@ impl Caster<'_> {
 
     fn mismatch(&mut self, array: &ArrayRef, target: Target<'_>, path: Path<'_>) {
         let found = format!("a column of Arrow type {}", array.data_type());
-        self.errors.report(
-            self.first_row,
-            path,
-            RowErrorKind::WrongType,
-            || target.ty.to_string(),
-            &found,
-        );
-    }
-
-    /// Reports the entries for which `found` says what is wrong; says whether there was one.
-    fn report_each(
-        &mut self,
-        length: usize,
-        owners: &Owners,
-        path: Path<'_>,
-        kind: RowErrorKind,
-        expected: &dyn Fn() -> String,
-        found: impl Fn(usize) -> Option<String>,
-    ) -> bool {
-        owners.report(length, path, (kind, expected), found, self.errors)
+        self.errors.report(self.first_row, path, RowErrorKind::WrongType, || target.ty.to_string(), &found);
     }
 }
 
@@ -439,10 +372,7 @@ fn is_lossless(from: &DataType, to: &DataType) -> bool {
     };
     match to {
         D::Int32 => matches!(from, D::Int8 | D::Int16 | D::UInt8 | D::UInt16),
-        D::Int64 => matches!(
-            from,
-            D::Int8 | D::Int16 | D::Int32 | D::UInt8 | D::UInt16 | D::UInt32
-        ),
+        D::Int64 => matches!(from, D::Int8 | D::Int16 | D::Int32 | D::UInt8 | D::UInt16 | D::UInt32),
         D::Float32 => matches!(from, D::Float16 | D::Int8 | D::Int16 | D::UInt8 | D::UInt16),
         D::Float64 => {
             matches!(
@@ -472,9 +402,6 @@ fn built_ref(path: Path<'_>, array: Result<ArrayRef, ArrowError>) -> Result<Arra
 }
 
 fn fault(path: Path<'_>, what: &str) -> Stop {
-    Problem::malformed(format!(
-        "column {:?} of the Arrow stream: {what}",
-        path.column().unwrap_or_default()
-    ))
-    .into()
+    Problem::malformed(format!("column {:?} of the Arrow stream: {what}", path.column().unwrap_or_default()))
+        .into()
 }

@@ -54,18 +54,11 @@ fn dictionary_bytes(array: &ArrayRef, values_type: &DataType) -> Result<usize, S
         other => return Err(Problem::unsupported(format!("Arrow dictionaries of {other}")).into()),
     };
     let bytes = |key: usize| lengths.get(key).copied().unwrap_or(0).saturating_add(8);
-    Ok(dictionary
-        .normalized_keys()
-        .into_iter()
-        .map(bytes)
-        .fold(0, usize::saturating_add))
+    Ok(dictionary.normalized_keys().into_iter().map(bytes).fold(0, usize::saturating_add))
 }
 
 fn lengths<O: Copy + std::ops::Sub<Output = O> + TryInto<usize>>(offsets: &[O]) -> Vec<usize> {
-    offsets
-        .windows(2)
-        .map(|pair| (pair[1] - pair[0]).try_into().unwrap_or(usize::MAX))
-        .collect()
+    offsets.windows(2).map(|pair| (pair[1] - pair[0]).try_into().unwrap_or(usize::MAX)).collect()
 }
 
 fn refused(error: &ArrowError) -> Stop {

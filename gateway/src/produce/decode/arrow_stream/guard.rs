@@ -40,23 +40,15 @@ pub(super) fn check(body: &[u8], budget: &mut Budget) -> Result<(), Stop> {
 
 fn check_message(message: &Message<'_>, data: &[u8], first: bool, budget: &mut Budget) -> Result<(), Stop> {
     if message.header_as_schema().is_some() {
-        return if first {
-            Ok(())
-        } else {
-            Err(broken("a second schema"))
-        };
+        return if first { Ok(()) } else { Err(broken("a second schema")) };
     }
     if first {
         return Err(broken("it does not begin with a schema"));
     }
-    let dictionary = message
-        .header_as_dictionary_batch()
-        .and_then(|dictionary| dictionary.data());
+    let dictionary = message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data());
     match message.header_as_record_batch().or(dictionary) {
         Some(batch) => check_batch(&batch, data, budget),
-        None => Err(broken(
-            "a message that is neither schema, dictionary nor record batch",
-        )),
+        None => Err(broken("a message that is neither schema, dictionary nor record batch")),
     }
 }
 
@@ -73,12 +65,9 @@ fn check_batch(batch: &RecordBatch<'_>, data: &[u8], budget: &mut Budget) -> Res
     for buffer in buffers {
         let start = usize::try_from(buffer.offset()).ok();
         let length = usize::try_from(buffer.length()).ok();
-        let range = start
-            .zip(length)
-            .and_then(|(start, length)| Some(start..start.checked_add(length)?));
-        let bytes = range
-            .and_then(|range| data.get(range))
-            .ok_or_else(|| broken("a buffer outside its message"))?;
+        let range = start.zip(length).and_then(|(start, length)| Some(start..start.checked_add(length)?));
+        let bytes =
+            range.and_then(|range| data.get(range)).ok_or_else(|| broken("a buffer outside its message"))?;
         let claimed = if batch.compression().is_some() && !bytes.is_empty() {
             uncompressed(bytes)?
         } else {
@@ -98,9 +87,8 @@ fn check_batch(batch: &RecordBatch<'_>, data: &[u8], budget: &mut Budget) -> Res
 
 /// The length that a compressed buffer begins with; −1 means that it is not compressed after all.
 fn uncompressed(bytes: &[u8]) -> Result<usize, Stop> {
-    let (length, data) = bytes
-        .split_first_chunk::<8>()
-        .ok_or_else(|| broken("a compressed buffer without length"))?;
+    let (length, data) =
+        bytes.split_first_chunk::<8>().ok_or_else(|| broken("a compressed buffer without length"))?;
     match i64::from_le_bytes(*length) {
         -1 => Ok(data.len()),
         length => usize::try_from(length).map_err(|_| broken("a compressed buffer of impossible length")),
@@ -116,18 +104,12 @@ fn take_length(rest: &mut &[u8]) -> Result<i32, Stop> {
     }
     let bytes = take(rest, 4)?;
     let length = bytes.try_into().map(i32::from_le_bytes).unwrap_or(-1);
-    if length < 0 {
-        Err(broken("a message of impossible length"))
-    } else {
-        Ok(length)
-    }
+    if length < 0 { Err(broken("a message of impossible length")) } else { Ok(length) }
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: i64) -> Result<&'a [u8], Stop> {
     let length = usize::try_from(length).map_err(|_| broken("a message of impossible length"))?;
-    let (taken, left) = rest
-        .split_at_checked(length)
-        .ok_or_else(|| broken("it ends within a message"))?;
+    let (taken, left) = rest.split_at_checked(length).ok_or_else(|| broken("it ends within a message"))?;
     *rest = left;
     Ok(taken)
 }

@@ -46,12 +46,7 @@ pub(super) fn infer(body: &Bytes) -> Result<Vec<Column>, Problem> {
     let limits = Limits::default();
     let read = caught(|| read(body, &mut Budget::new(limits.decoded_bytes_max)));
     let (schema, _) = read.map_err(|stop| problem(stop, &limits))?;
-    let fields: Vec<_> = schema
-        .fields()
-        .iter()
-        .filter(|field| !is_pseudo(field.name()))
-        .cloned()
-        .collect();
+    let fields: Vec<_> = schema.fields().iter().filter(|field| !is_pseudo(field.name())).cloned().collect();
     Ok(infer_columns_from_arrow(&ArrowSchema::new(fields))?)
 }
 
@@ -76,9 +71,7 @@ fn caught<T>(work: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
 fn read(body: &Bytes, budget: &mut Budget) -> Result<(SchemaRef, Vec<RecordBatch>), Stop> {
     guard::check(body, budget)?;
     let unreadable = |error: ArrowError| {
-        Stop::Problem(Problem::malformed(format!(
-            "the Arrow stream cannot be read: {error}"
-        )))
+        Stop::Problem(Problem::malformed(format!("the Arrow stream cannot be read: {error}")))
     };
     let mut decoder = StreamDecoder::new();
     let mut rest = Buffer::from(body.clone());
@@ -89,14 +82,12 @@ fn read(body: &Bytes, budget: &mut Budget) -> Result<(SchemaRef, Vec<RecordBatch
         }
     }
     decoder.finish().map_err(unreadable)?;
-    let schema = decoder
-        .schema()
-        .ok_or_else(|| Problem::malformed("the Arrow stream has no schema"))?;
+    let schema = decoder.schema().ok_or_else(|| Problem::malformed("the Arrow stream has no schema"))?;
     let mut names: Vec<_> = schema.fields().iter().map(|field| field.name()).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(
-            Problem::malformed(format!("the Arrow stream has two columns named {:?}", pair[0])).into(),
+            Problem::malformed(format!("the Arrow stream has two columns named {:?}", pair[0])).into()
         );
     }
     Ok((schema, batches))
@@ -104,9 +95,7 @@ fn read(body: &Bytes, budget: &mut Budget) -> Result<(SchemaRef, Vec<RecordBatch
 
 fn convert(batches: &[RecordBatch], schema: &Schema, budget: &mut Budget) -> Result<RecordBatch, Stop> {
     let fault = |error: ArrowError| {
-        Stop::Problem(Problem::malformed(format!(
-            "the Arrow stream does not fit: {error}"
-        )))
+        Stop::Problem(Problem::malformed(format!("the Arrow stream does not fit: {error}")))
     };
     let arrow = arrow_schema(schema);
     let mut errors = RowErrors::default();
@@ -122,11 +111,7 @@ fn convert(batches: &[RecordBatch], schema: &Schema, budget: &mut Budget) -> Res
         )
         .map_err(fault)?;
         let owners = Owners::Rows(first_row);
-        let mut caster = Caster {
-            errors: &mut errors,
-            budget,
-            first_row,
-        };
+        let mut caster = Caster { errors: &mut errors, budget, first_row };
         if let Some(columns) = caster.record(&schema.columns, arrow.fields(), &given, &owners, Path::Row)? {
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             converted.push(

@@ -1,3 +1,5 @@
+//! Rows from JSON and Arrow, what is refused and how it is named; random tables for properties are in [`random`].
+
 mod arrow_stream;
 pub(crate) mod random;
 mod rows;
@@ -17,10 +19,5 @@ pub(crate) fn schema(columns: &str) -> Schema {
 }
 
 fn json(columns: &str, body: &str) -> Result<arrow::record_batch::RecordBatch, Problem> {
-    decode(
-        Format::Json,
-        &Bytes::copy_from_slice(body.as_bytes()),
-        &schema(columns),
-        &Limits::default(),
-    )
+    decode(Format::Json, &Bytes::copy_from_slice(body.as_bytes()), &schema(columns), &Limits::default())
 }

@@ -47,10 +47,8 @@ fn types() -> impl Strategy<Value = Type> {
         Just(Type::Bigint),
         Just(Type::Real),
         Just(Type::Double),
-        (1u8..=38, 0u8..=38).prop_map(|(precision, scale)| Type::Decimal {
-            precision,
-            scale: scale.min(precision)
-        }),
+        (1u8..=38, 0u8..=38)
+            .prop_map(|(precision, scale)| Type::Decimal { precision, scale: scale.min(precision) }),
         Just(Type::Date),
         Just(Type::Time),
         Just(timestamp(TimestampUnit::Micros, true)),
@@ -61,27 +59,16 @@ fn types() -> impl Strategy<Value = Type> {
         Just(Type::Uuid),
         (1u32..20).prop_map(Type::Fixed),
         Just(Type::Binary),
-        (1u32..5).prop_map(|length| Type::Vector {
-            length,
-            element_id: 0
-        }),
+        (1u32..5).prop_map(|length| Type::Vector { length, element_id: 0 }),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         let nested = (any::<bool>(), inner.clone()).prop_map(|(required, ty)| Nested { id: 0, required, ty });
-        let key = inner.clone().prop_map(|ty| Nested {
-            id: 0,
-            required: true,
-            ty,
-        });
+        let key = inner.clone().prop_map(|ty| Nested { id: 0, required: true, ty });
         prop_oneof![
             nested.clone().prop_map(|element| Type::List(Box::new(element))),
             (key, nested.clone()).prop_map(|(key, value)| Type::Map(Box::new(key), Box::new(value))),
             nested.prop_map(|value| {
-                let key = Nested {
-                    id: 0,
-                    required: true,
-                    ty: Type::String,
-                };
+                let key = Nested { id: 0, required: true, ty: Type::String };
                 Type::Map(Box::new(key), Box::new(value))
             }),
             prop::collection::vec((any::<bool>(), inner), 1..3)
@@ -95,9 +82,7 @@ pub(crate) fn batch(schema: &Schema, rows: usize, seed: u64) -> RecordBatch {
     let arrow = arrow_schema(schema);
     let mut dice = Dice(seed);
     let columns = schema.columns.iter().zip(arrow.fields());
-    let arrays = columns
-        .map(|(column, field)| dice.array(&column.ty, field, rows))
-        .collect();
+    let arrays = columns.map(|(column, field)| dice.array(&column.ty, field, rows)).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(arrow, arrays, &options).unwrap()
 }
@@ -149,17 +134,13 @@ impl Dice {
             2 => f64::NEG_INFINITY,
             3 => -0.0,
             4 => f64::from_bits(1),
-            _ => Some(f64::from_bits(self.roll()))
-                .filter(|f| !f.is_nan())
-                .unwrap_or(1.5),
+            _ => Some(f64::from_bits(self.roll())).filter(|f| !f.is_nan()).unwrap_or(1.5),
         }
     }
 
     fn text(&mut self) -> String {
         const PIECES: [&str; 8] = ["a", "é", "\"", "\\", "\n", "\u{0}", "😀", "\u{7f}"];
-        (0..self.below(5))
-            .map(|_| PIECES[usize::try_from(self.below(8)).unwrap()])
-            .collect()
+        (0..self.below(5)).map(|_| PIECES[usize::try_from(self.below(8)).unwrap()]).collect()
     }
 
     fn bytes(&mut self, length: u64) -> Vec<u8> {
@@ -171,50 +152,40 @@ impl Dice {
     }
 
     fn nulls(&mut self, field: &Field, rows: usize) -> Option<NullBuffer> {
-        field
-            .is_nullable()
-            .then(|| NullBuffer::from(self.each(rows, |dice| dice.below(4) > 0)))
+        field.is_nullable().then(|| NullBuffer::from(self.each(rows, |dice| dice.below(4) > 0)))
     }
 
     /// Offsets with at most `most` elements an entry, none where it is null.
     fn offsets(&mut self, nulls: Option<&NullBuffer>, rows: usize, most: u64) -> OffsetBuffer<i32> {
         let length = |at| nulls.is_none_or(|nulls: &NullBuffer| nulls.is_valid(at));
-        OffsetBuffer::from_lengths((0..rows).map(|at| {
-            if length(at) {
-                usize::try_from(self.below(most + 1)).unwrap()
-            } else {
-                0
-            }
-        }))
+        OffsetBuffer::from_lengths(
+            (0..rows).map(|at| if length(at) { usize::try_from(self.below(most + 1)).unwrap() } else { 0 }),
+        )
     }
 
     fn array(&mut self, ty: &Type, field: &Field, rows: usize) -> ArrayRef {
         let nulls = self.nulls(field, rows);
         let narrow = |wide: i64| i32::try_from(wide >> 32).unwrap();
         match ty {
-            Type::Boolean => Arc::new(BooleanArray::new(
-                self.each(rows, |dice| dice.below(2) == 0).into(),
-                nulls,
-            )),
-            Type::Int => Arc::new(Int32Array::new(
-                self.each(rows, |dice| narrow(dice.signed())).into(),
-                nulls,
-            )),
+            Type::Boolean => {
+                Arc::new(BooleanArray::new(self.each(rows, |dice| dice.below(2) == 0).into(), nulls))
+            }
+            Type::Int => {
+                Arc::new(Int32Array::new(self.each(rows, |dice| narrow(dice.signed())).into(), nulls))
+            }
             Type::Bigint => Arc::new(Int64Array::new(self.each(rows, Self::signed).into(), nulls)),
             Type::Real => Arc::new(Float32Array::new(self.each(rows, Self::real).into(), nulls)),
             Type::Double => Arc::new(Float64Array::new(self.each(rows, Self::double).into(), nulls)),
             Type::Decimal { precision, .. } => {
                 let limit = 10i128.pow(u32::from(*precision));
-                let values = self.each(rows, |dice| {
-                    (i128::from(dice.signed()) * i128::from(dice.signed())) % limit
-                });
+                let values =
+                    self.each(rows, |dice| (i128::from(dice.signed()) * i128::from(dice.signed())) % limit);
                 let array = PrimitiveArray::<Decimal128Type>::new(values.into(), nulls);
                 Arc::new(array.with_data_type(field.data_type().clone()))
             }
-            Type::Date => Arc::new(Date32Array::new(
-                self.each(rows, |dice| narrow(dice.signed())).into(),
-                nulls,
-            )),
+            Type::Date => {
+                Arc::new(Date32Array::new(self.each(rows, |dice| narrow(dice.signed())).into(), nulls))
+            }
             Type::Time => {
                 let values = self.each(rows, |dice| i64::try_from(dice.below(86_400_000_000)).unwrap());
                 Arc::new(PrimitiveArray::<Time64MicrosecondType>::new(values.into(), nulls))
@@ -253,11 +224,7 @@ impl Dice {
 
     fn fixed(&mut self, length: u32, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
         let bytes = self.bytes(u64::from(length) * u64::try_from(rows).unwrap());
-        Arc::new(FixedSizeBinaryArray::new(
-            length.cast_signed(),
-            bytes.into(),
-            nulls,
-        ))
+        Arc::new(FixedSizeBinaryArray::new(length.cast_signed(), bytes.into(), nulls))
     }
 
     fn nested(&mut self, ty: &Type, field: &Field, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -268,9 +235,7 @@ impl Dice {
                 Arc::new(ListArray::new(Arc::clone(inner), offsets, values, nulls))
             }
             (Type::Map(key, value), DataType::Map(entries, sorted)) => {
-                let DataType::Struct(fields) = entries.data_type() else {
-                    panic!("no pairs")
-                };
+                let DataType::Struct(fields) = entries.data_type() else { panic!("no pairs") };
                 let most = if key.ty == Type::String { 3 } else { 1 };
                 let offsets = self.offsets(nulls.as_ref(), rows, most);
                 let count = end(&offsets);
@@ -287,9 +252,7 @@ impl Dice {
             }
             (Type::Struct(columns), DataType::Struct(fields)) => {
                 let pairs = columns.iter().zip(fields);
-                let arrays = pairs
-                    .map(|(column, field)| self.array(&column.ty, field, rows))
-                    .collect();
+                let arrays = pairs.map(|(column, field)| self.array(&column.ty, field, rows)).collect();
                 Arc::new(StructArray::new(fields.clone(), arrays, nulls))
             }
             (Type::Vector { length, .. }, DataType::FixedSizeList(element, size)) => {
