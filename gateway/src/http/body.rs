@@ -19,6 +19,10 @@ const UNIT_BYTES: usize = 1 << 10;
 /// How long a body waits for memory before it is refused.
 const ADMISSION_WAIT: Duration = Duration::from_millis(500);
 
+/// A refused body is read, and thrown away, up to so many bytes and for so long.
+const DRAINED_BYTES_MAX: usize = 128 << 20;
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Admits bodies while there is memory for them.
 #[derive(Debug)]
 pub(super) struct Bodies {
@@ -55,6 +59,7 @@ impl Bodies {
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if length.is_some_and(|length| length > self.bytes_max) {
+            drain(body.into_data_stream()).await;
             return Err(self.too_large());
         }
         let reserve = units(length.unwrap_or(self.bytes_max));
@@ -81,6 +86,7 @@ impl Bodies {
                 chunk.map_err(|error| Problem::malformed(format!("the body was cut off: {error}")))?;
             total = total.saturating_add(chunk.len());
             if total > self.bytes_max {
+                drain(body).await;
                 return Err(self.too_large());
             }
             // A body of one chunk is not copied.
@@ -100,6 +106,20 @@ impl Bodies {
         Problem::new(Kind::TooLarge, format!("the body is larger than {} bytes", self.bytes_max))
             .with("limit", self.bytes_max)
     }
+}
+
+/// Lets a client finish sending what was refused, within reason: one that is cut off in the middle never reads the answer.
+async fn drain(mut body: BodyDataStream) {
+    let mut total = 0;
+    let discard = async {
+        while let Some(Ok(chunk)) = body.next().await {
+            total += chunk.len();
+            if total > DRAINED_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    drop(timeout(DRAIN_TIME_MAX, discard).await);
 }
 
 fn units(bytes: usize) -> u32 {

@@ -22,7 +22,7 @@ impl Gateway {
     pub(super) async fn read_page(&self, request: Consume) -> Result<Page, Problem> {
         let database = self.database_named(&request.database).await?;
         let deadline = Instant::now() + request.wait;
-        let table = pinned_table(&database, &request)?;
+        let mut table = pinned_table(&database, &request)?;
         let mut read_request = ReadRequest {
             from: resolve(&database, &table, &request).await?,
             columns: request.columns.clone(),
@@ -30,27 +30,23 @@ impl Gateway {
             bytes_max: request.bytes_max as u64,
         };
         loop {
-            let page = read(database.replica(), &table, &read_request).await?;
-            if page.rows > 0 && !reaches_end(&database, &table, &page) {
-                return self.answer(page, false);
+            // A read that will reach the end of what is folded confirms the tail first: then the end is the end.
+            let confirms = rows_ahead(&database, &table, &read_request.from) <= request.limit as u64;
+            if confirms {
+                database.replica().confirm_tail().await?;
+                table = pinned_table(&database, &request)?;
             }
-            // The end of what is folded: the tail says whether it is the end of all.
-            database.replica().confirm_tail().await?;
-            let caught_up = reaches_end(&database, &table, &page);
+            let page = read(database.replica(), &table, &read_request).await?;
+            let caught_up = confirms && rows_ahead(&database, &table, &page.next) == 0;
             if page.rows > 0 || (caught_up && Instant::now() >= deadline) {
-                return self.answer(page, caught_up);
+                self.inner.parts.metrics.rows_consumed_total.inc_by(page.rows as u64);
+                return Ok(Page { batches: page.batches, next: Position(page.next), caught_up });
             }
             if caught_up {
                 wait_for_rows(&database, &table, &page, deadline).await?;
-                pinned_table(&database, &request)?;
             }
             read_request.from = page.next;
         }
-    }
-
-    fn answer(&self, page: ReadPage, caught_up: bool) -> Result<Page, Problem> {
-        self.inner.parts.metrics.rows_consumed_total.inc_by(page.rows as u64);
-        Ok(Page { batches: page.batches, next: Position(page.next), caught_up })
     }
 }
 
@@ -108,9 +104,13 @@ fn tail(database: &Database, table: &Table, bucket: Bucket) -> Offset {
     database.replica().fold().state.tables().tail(&table.rows_key(bucket)).next
 }
 
-fn reaches_end(database: &Database, table: &Table, page: &ReadPage) -> bool {
+/// How many rows lie between a position and the end of what is folded.
+fn rows_ahead(database: &Database, table: &Table, from: &BTreeMap<Bucket, Offset>) -> u64 {
     let fold = database.replica().fold();
-    page.next.iter().all(|(bucket, next)| *next >= fold.state.tables().tail(&table.rows_key(*bucket)).next)
+    let ahead = |(bucket, from): (&Bucket, &Offset)| {
+        fold.state.tables().tail(&table.rows_key(*bucket)).next.saturating_sub(*from)
+    };
+    from.iter().map(ahead).sum()
 }
 
 /// Waits until there is a row, the table goes, or the deadline comes. Sends a request each [`POLL_PAUSE`], shared by all who wait.
@@ -119,7 +119,7 @@ async fn wait_for_rows(database: &Database, table: &Table, page: &ReadPage, dead
     let mut next = replica.watch();
     while Instant::now() < deadline {
         next.mark_unchanged();
-        if !reaches_end(database, table, page) || replica.fold().state.tables().live(table.id).is_none() {
+        if rows_ahead(database, table, &page.next) > 0 || replica.fold().state.tables().live(table.id).is_none() {
             return Ok(());
         }
         tokio::select! {
