@@ -5,6 +5,8 @@
 
 pub mod pages;
 pub mod places;
+pub mod rollup;
+pub mod trim;
 
 #[cfg(test)]
 mod tests;
