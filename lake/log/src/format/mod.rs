@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod commit;
 pub mod entry;
 pub mod envelope;
+mod hex;
 pub mod page;
 pub mod segment;
 pub mod slice;
