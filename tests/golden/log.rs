@@ -1,4 +1,4 @@
-//! A small whole log: every verdict that a fold gives, in thirteen slots.
+//! A small whole log: nearly every verdict that a fold gives, in twelve slots.
 
 use frazil_log::format::commit::{Commit as Decoded, CommitHeader, Proposal, SegmentRef};
 use frazil_log::format::entry::{Entry, RolledPart};
@@ -78,7 +78,7 @@ pub(crate) fn commits() -> Vec<Vec<u8>> {
     let mut late = header(log.next(), vec![]);
     late.time += 2 * 86_400_000_000;
     log.write((late, vec![]));
-    log.rows(vec![counted(proposal(36, 10, vec![appended(0, 1)]), "p", 1, 0)], &spec, &[(3, 0, 1)]);
+    log.rows(vec![counted(proposal(36, 10, vec![appended(0, 1)]), "p", 1, 1)], &spec, &[(3, 0, 1)]);
     log.propose(vec![]);
     log.sealed
 }
