@@ -2,7 +2,9 @@
 //!
 //! Start reading at [`cmd`] for what a user types, at [`node`] for how a process is put together.
 
+mod client;
 mod cmd;
+mod output;
 
 use std::process::ExitCode;
 
