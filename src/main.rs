@@ -4,7 +4,10 @@
 
 mod client;
 mod cmd;
+mod config;
+mod node;
 mod output;
+mod telemetry;
 
 use std::process::ExitCode;
 

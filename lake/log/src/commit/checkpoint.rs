@@ -115,7 +115,7 @@ impl Replica {
     }
 
     /// Creates an object whose bytes are a function of its name; who loses finds the same bytes there.
-    pub(crate) async fn create(&self, path: &Path, sealed: &Sealed) -> Result<()> {
+    pub async fn create(&self, path: &Path, sealed: &Sealed) -> Result<()> {
         let payload: PutPayload = sealed.pieces().collect();
         match self.store().create_if_absent(path, payload).await {
             CreateOutcome::Committed | CreateOutcome::Lost => Ok(()),

@@ -5,3 +5,5 @@
 
 pub mod pages;
 pub mod places;
+pub mod rollup;
+pub mod trim;

@@ -1,0 +1,201 @@
+//! Roll-up: rows that lie scattered over commits are written anew into large segments, so that a replay is fast and the commits may
+//! be trimmed. The rows keep their offsets, and each its commit time in a column of its own.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, TimestampMicrosecondArray};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use frazil_log::commit::open;
+use frazil_log::error::{Error, ErrorKind, Result};
+use frazil_log::format::commit::SegmentRef;
+use frazil_log::format::entry::{Entry, RolledPart};
+use frazil_log::format::page::Place;
+use frazil_log::format::segment::{ObjectId, SegmentHeader};
+use frazil_log::format::slice::{Slice, SliceHome, SliceOp};
+use frazil_log::id::{Slot, TableId};
+use frazil_log::plan::rollup::{Run, Work, runs, work};
+use frazil_log::schema::TableSpec;
+use frazil_log::schema::arrow_form::arrow_field;
+use frazil_log::schema::options::Options;
+use frazil_log::segment::{BodyBuilder, SliceMeta};
+use frazil_log::state::verdict::Verdict;
+use frazil_log::store::paths;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::janitor::{Janitor, Report};
+
+/// Places read at once.
+const READS: usize = 8;
+
+/// IPC batches of a rolled-up slice are about this long.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Rolls up everything below the checkpoint of `slot`.
+pub(crate) async fn roll_up(janitor: &Janitor, slot: Slot, report: &mut Report) -> Result<()> {
+    let replica = &janitor.replica;
+    let rules = &replica.protocol().fold;
+    let Some(then) = open::read_checkpoint(replica.store(), replica.database(), slot, rules).await? else { return Ok(()) };
+    let all = work(&replica.fold().state, &then.state);
+    let mut segment = SegmentDraft::default();
+    for one in all {
+        add(janitor, &one, &mut segment, report).await?;
+    }
+    publish(janitor, &mut segment, report).await
+}
+
+/// What is collected for one segment: slices, and what to say of them in the log.
+#[derive(Debug, Default)]
+struct SegmentDraft {
+    body: BodyBuilder,
+    sources: Vec<ObjectId>,
+    entries: Vec<Entry>,
+    slices: u32,
+    rows: u64,
+}
+
+async fn add(janitor: &Janitor, work: &Work, segment: &mut SegmentDraft, report: &mut Report) -> Result<()> {
+    let Some(spec) = spec_of(janitor, work.key.table) else { return Ok(()) };
+    let places = janitor.replica.places(&work.key, work.offsets.clone()).await?;
+    let (mut from, mut parts) = (work.offsets.start, Vec::new());
+    for run in runs(places, janitor.options.slice_bytes_max) {
+        let end = run.places.last().map_or(run.start(), |place| place.offsets.end);
+        let start = run.start();
+        write_run(janitor, work, &spec, run, segment).await?;
+        parts.push(RolledPart { start, slice: segment.slices });
+        segment.slices += 1;
+        if segment.body.bytes() >= janitor.options.segment_bytes_max {
+            segment.entries.push(entry(work, from, end, std::mem::take(&mut parts)));
+            publish(janitor, segment, report).await?;
+            from = end;
+        }
+    }
+    if from < work.offsets.end {
+        segment.entries.push(entry(work, from, work.offsets.end, parts));
+    }
+    Ok(())
+}
+
+fn entry(work: &Work, from: u64, to: u64, parts: Vec<RolledPart>) -> Entry {
+    let key = work.key;
+    Entry::RolledUp { table: key.table, bucket: key.bucket, stream: key.stream, from, to, parts }
+}
+
+fn spec_of(janitor: &Janitor, table: TableId) -> Option<TableSpec> {
+    janitor.replica.fold().state.tables().live(table).map(|table| table.spec.clone())
+}
+
+/// Reads a run and adds it to the body as one slice.
+async fn write_run(janitor: &Janitor, work: &Work, spec: &TableSpec, run: Run, segment: &mut SegmentDraft) -> Result<()> {
+    segment.sources.extend(run.places.iter().map(|place| place.object));
+    let (fields, schema) = fields(spec);
+    let times = run.places.iter().map(|place| place.time);
+    let times = times.clone().min().zip(times.max());
+    let reads = run.places.into_iter().map(|place| read_place(janitor, place, &fields, &schema));
+    let batches: Vec<Vec<RecordBatch>> = stream::iter(reads).buffered(READS).try_collect().await?;
+    let batches = join(batches.into_iter().flatten().collect(), &schema)?;
+    let mut columns: Vec<i32> = spec.schema.columns.iter().map(|column| column.id).collect();
+    columns.push(spec.pseudo.timestamp);
+    let meta = SliceMeta {
+        table: work.key.table,
+        bucket: work.key.bucket,
+        stream: work.key.stream,
+        schema: run.schema,
+        columns,
+        op: SliceOp::Append,
+        codec: Options::parse(&spec.options)?.compression,
+        times,
+        source: None,
+    };
+    segment.rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+    segment.body.push(meta, &batches)?;
+    Ok(())
+}
+
+/// The columns of the table's slices, and the schema of rolled-up ones.
+fn fields(spec: &TableSpec) -> (Vec<FieldRef>, SchemaRef) {
+    let fields: Vec<FieldRef> = spec.schema.columns.iter().map(|column| Arc::new(arrow_field(column))).collect();
+    let time = Field::new("__timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false);
+    let all: Vec<FieldRef> = fields.iter().cloned().chain([Arc::new(time)]).collect();
+    (fields, Arc::new(ArrowSchema::new(all)))
+}
+
+async fn read_place(janitor: &Janitor, place: Place, fields: &[FieldRef], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+    let wanted: Vec<usize> = (0..fields.len()).collect();
+    let read = janitor.replica.read_place(&place, fields, &wanted).await?;
+    let with_time = read.into_iter().map(|batch| {
+        let time = TimestampMicrosecondArray::from_value(place.time, batch.num_rows()).with_timezone("UTC");
+        let columns = batch.columns().iter().cloned().chain([Arc::new(time) as ArrayRef]).collect();
+        RecordBatch::try_new(Arc::clone(schema), columns)
+            .map_err(|error| Error::internal(format!("a slice's columns are its schema's: {error}")))
+    });
+    with_time.collect()
+}
+
+fn join(batches: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+    let concat = |run: &[RecordBatch]| {
+        concat_batches(schema, run).map_err(|error| Error::internal(format!("joining batches of one schema: {error}")))
+    };
+    let mut joined = Vec::new();
+    let (mut run, mut bytes) = (Vec::new(), 0);
+    for batch in batches {
+        let len = batch.get_array_memory_size();
+        if bytes + len > BATCH_BYTES_MAX && !run.is_empty() {
+            joined.push(concat(&run)?);
+            run.clear();
+            bytes = 0;
+        }
+        bytes += len;
+        run.push(batch);
+    }
+    if !run.is_empty() {
+        joined.push(concat(&run)?);
+    }
+    Ok(joined)
+}
+
+/// Writes the segment, then says so in the log. A refusal means that another janitor was first: its roll-up is as good, and
+/// this segment is swept.
+async fn publish(janitor: &Janitor, draft: &mut SegmentDraft, report: &mut Report) -> Result<()> {
+    let draft = std::mem::take(draft);
+    if draft.entries.is_empty() {
+        return Ok(());
+    }
+    let (segments, slices) = if draft.slices == 0 {
+        (Vec::new(), Vec::new())
+    } else {
+        let body = draft.body.finish();
+        let (segment, slices) = write_segment(janitor, body.slices, body.chunks, draft.sources).await?;
+        (vec![segment], slices)
+    };
+    if let Verdict::Accepted(_) = janitor.propose(draft.entries, segments, slices).await? {
+        report.rows_rolled_up += draft.rows;
+        janitor.metrics.rows_rolled_up_total.inc_by(draft.rows);
+    }
+    Ok(())
+}
+
+async fn write_segment(
+    janitor: &Janitor,
+    slices: Vec<Slice>,
+    body: Vec<Bytes>,
+    mut sources: Vec<ObjectId>,
+) -> Result<(SegmentRef, Vec<Slice>)> {
+    sources.sort_unstable();
+    sources.dedup();
+    let id = janitor.segment_id();
+    let log_uuid = janitor.replica.fold().state.identity().uuid;
+    let elsewhere = slices.iter().map(|slice| Slice { home: SliceHome::Segment(0), ..slice.clone() }).collect();
+    let header = SegmentHeader { log_uuid, id, encryption_key_id: String::new(), sources, slices };
+    let sealed = header.seal(body)?;
+    let path = paths::segment(janitor.replica.database(), id);
+    janitor.replica.create(&path, &sealed).await?;
+    // Rows are about to be trimmed on the strength of this object: it is read back once.
+    let found = janitor.replica.store().get(&path).await?;
+    let found = found.ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("{path}: written, but not found")))?;
+    let (envelope, _) = SegmentHeader::decode(path.as_ref(), &found.bytes, id)?;
+    envelope.verify(path.as_ref(), &found.bytes)?;
+    Ok((SegmentRef { id, body_start: envelope.body_start() }, elsewhere))
+}
