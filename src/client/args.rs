@@ -6,7 +6,13 @@ use crate::output::Format;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Endpoint {
     /// The gateway
-    #[arg(long, global = true, env = "FRAZIL_URL", value_name = "URL", default_value = "http://127.0.0.1:7777")]
+    #[arg(
+        long,
+        global = true,
+        env = "FRAZIL_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7777"
+    )]
     pub(crate) url: String,
     /// The bearer token, if the gateway asks for one
     #[arg(long, global = true, env = "FRAZIL_TOKEN", value_name = "TOKEN", hide_env_values = true)]

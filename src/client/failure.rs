@@ -1,6 +1,5 @@
 //! What went wrong, told to a person: what happened, what is known of the outcome, what to do.
 
-use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
@@ -100,10 +99,9 @@ impl std::error::Error for Failure {}
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable { url, cause } => write!(
-                f,
-                "no gateway answers at {url} ({cause}); start one with `frazil dev`, or pass --url"
-            ),
+            Self::Unreachable { url, cause } => {
+                write!(f, "no gateway answers at {url} ({cause}); start one with `frazil dev`, or pass --url")
+            }
             Self::Lost { url, cause } => write!(f, "the connection to {url} was lost: {cause}"),
             Self::Refused(problem) => problem.fmt(f),
             Self::Strange(what) => f.write_str(what),

@@ -16,7 +16,6 @@ pub(crate) mod retry;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::future::Future;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,7 +27,7 @@ use serde_json::Value;
 
 pub(crate) use args::{Endpoint, ObjectArgs};
 pub(crate) use failure::{Failure, Problem};
-pub(crate) use names::TableName;
+pub(crate) use names::{DATABASE_DEFAULT, TableName};
 pub(crate) use position::Position;
 
 /// How long connecting may take.
@@ -87,9 +86,10 @@ impl Client {
     /// # Errors
     /// If the URL is none that HTTP goes to, the token cannot stand in a header, or TLS cannot be set up.
     pub(crate) fn new(endpoint: &Endpoint) -> anyhow::Result<Self> {
-        let base: Url = endpoint.url.parse().with_context(|| {
-            format!("--url {}: no URL; write it as http://host:port", endpoint.url)
-        })?;
+        let base: Url = endpoint
+            .url
+            .parse()
+            .with_context(|| format!("--url {}: no URL; write it as http://host:port", endpoint.url))?;
         anyhow::ensure!(
             matches!(base.scheme(), "http" | "https") && base.has_host(),
             "--url {}: write it as http://host:port",
@@ -216,7 +216,8 @@ impl Answer {
         if self.body.is_empty() {
             return Ok(Value::Null);
         }
-        let strange = |error| Failure::Strange(format!("the answer is no JSON ({error}): is this a gateway?"));
+        let strange =
+            |error| Failure::Strange(format!("the answer is no JSON ({error}): is this a gateway?"));
         serde_json::from_slice(&self.body).map_err(strange)
     }
 

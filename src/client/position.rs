@@ -16,9 +16,10 @@ impl FromStr for Position {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let mut offsets = BTreeMap::new();
         for pair in text.split(',') {
-            let read = pair.trim().split_once(':').and_then(|(bucket, offset)| {
-                Some((u32::try_from(digits(bucket)?).ok()?, digits(offset)?))
-            });
+            let read = pair
+                .trim()
+                .split_once(':')
+                .and_then(|(bucket, offset)| Some((u32::try_from(digits(bucket)?).ok()?, digits(offset)?)));
             let (bucket, offset) =
                 read.with_context(|| format!("{text:?} is no position such as 0:43,1:17"))?;
             anyhow::ensure!(

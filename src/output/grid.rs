@@ -85,7 +85,7 @@ pub(super) fn push_table(table: &Table, text: &mut String) {
 }
 
 /// A value as it stands in a cell: text as it is, null as nothing much, all else as JSON.
-pub(crate) fn cell_text(value: &Value) -> String {
+pub(super) fn cell_text(value: &Value) -> String {
     match value {
         Value::Null => "·".to_owned(),
         Value::String(text) => shown(text),

@@ -45,8 +45,8 @@ impl Listing {
             table.add_row(row.iter().map(cell_text));
         }
         for (place, column) in table.column_iter_mut().enumerate() {
-            let mut values = self.rows.iter().filter_map(|row| row.get(place));
-            if !self.rows.is_empty() && values.all(|value| value.is_number() || value.is_null()) {
+            let mut values = self.rows.iter().filter_map(|row| row.get(place)).filter(|value| !value.is_null());
+            if values.clone().next().is_some() && values.all(Value::is_number) {
                 column.set_cell_alignment(comfy_table::CellAlignment::Right);
             }
         }
@@ -97,7 +97,10 @@ mod tests {
 
     #[test]
     fn a_list_is_a_table_for_people() {
-        assert_eq!(listing().table(), " table   buckets\n clicks        4\n a,\"b\"         ·\n               16\n");
+        assert_eq!(
+            listing().table(),
+            " table   buckets\n clicks        4\n a,\"b\"         ·\n              16\n"
+        );
         assert_eq!(Listing::new(&["table"]).table(), " table\n");
     }
 
