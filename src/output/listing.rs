@@ -45,7 +45,8 @@ impl Listing {
             table.add_row(row.iter().map(cell_text));
         }
         for (place, column) in table.column_iter_mut().enumerate() {
-            let mut values = self.rows.iter().filter_map(|row| row.get(place)).filter(|value| !value.is_null());
+            let mut values =
+                self.rows.iter().filter_map(|row| row.get(place)).filter(|value| !value.is_null());
             if values.clone().next().is_some() && values.all(Value::is_number) {
                 column.set_cell_alignment(comfy_table::CellAlignment::Right);
             }

@@ -97,18 +97,13 @@ fn rows(count: u64) -> Vec<String> {
 }
 
 /// Sends a file in batches of ten rows.
-async fn produce_file(
-    client: Client,
-    path: &Path,
-    create: bool,
-) -> (Result<(), Stopped>, Report, Sender) {
+async fn produce_file(client: Client, path: &Path, create: bool) -> (Result<(), Stopped>, Report, Sender) {
     let limits = Limits { rows_max: 10, bytes_max: 1 << 20 };
     let input = Input::open(Some(path), None, limits).await.unwrap();
     let Ok(table) = "clicks".parse::<TableName>();
     let sender = Sender::new(client, table, "p".to_owned(), 0, Duration::from_secs(20));
     let mut report = Report::new("f.ndjson", None, OutputFormat::Json);
-    let outcome =
-        tokio::time::timeout(Duration::from_secs(60), send_all(input, &sender, create, &mut report));
+    let outcome = timeout(Duration::from_secs(60), send_all(input, &sender, create, &mut report));
     (outcome.await.expect("it ends in time"), report, sender)
 }
 

@@ -100,10 +100,8 @@ impl Lines {
 
     /// The last line may lack its end.
     pub(super) fn end(&mut self) {
-        if !self.buffer.is_empty() {
-            if !self.buffer.ends_with(b"\n") {
-                self.buffer.extend_from_slice(b"\n");
-            }
+        if !self.buffer.is_empty() && !self.buffer.ends_with(b"\n") {
+            self.buffer.extend_from_slice(b"\n");
         }
         self.ended = true;
     }

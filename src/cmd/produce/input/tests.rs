@@ -106,7 +106,7 @@ fn objects_one_after_another_are_rows_too() {
         let batches = elements(text, limits(10, 1000), 4).unwrap();
         let parsed: serde_json::Value = serde_json::from_slice(&batches[0].body).unwrap();
         assert_eq!(parsed[0], serde_json::json!({"a": 1}));
-        assert_eq!(batches[0].rows, text.matches('\n').count().min(2).max(1) as u64);
+        assert_eq!(batches[0].rows, text.matches('\n').count().clamp(1, 2) as u64);
     }
 }
 
