@@ -2,6 +2,8 @@
 //!
 //! Start reading at [`cmd`] for what a user types, at [`node`] for how a process is put together.
 
+#![expect(unreachable_pub, reason = "a binary has no outside: `pub` says what a module offers to its neighbours")]
+
 mod cmd;
 mod config;
 mod node;
