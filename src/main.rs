@@ -2,7 +2,11 @@
 //!
 //! Start reading at [`cmd`] for what a user types, at [`node`] for how a process is put together.
 
+mod bench;
 mod cmd;
+mod store_args;
+mod stored_log;
+mod verify;
 
 use std::process::ExitCode;
 
