@@ -4,8 +4,11 @@
 
 mod bench;
 mod cmd;
+mod config;
+mod node;
 mod store_args;
 mod stored_log;
+mod telemetry;
 mod verify;
 
 use std::process::ExitCode;

@@ -168,6 +168,7 @@ impl Ingress {
                 heard.0.succeeded();
                 heard.1.ack_stage(AckStage::Store, took);
             }
+            PutSeenAs::Folded(after) => heard.1.ack_stage(AckStage::Order, after),
             PutSeenAs::Failed(error) => heard.0.failed(error.kind(), &error.to_string()),
         });
         let committer = Committer::new(replica.clone(), writer, options.committer.clone(), listener);
