@@ -1,6 +1,5 @@
 //! What the commands that read a store themselves have in common: `--store`, `--database`, `-o`, and the runtime they run on.
 
-use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 
 use anyhow::{Context, bail};
@@ -8,6 +7,8 @@ use clap::ValueEnum;
 use frazil_log::id::Name;
 use frazil_log::protocol::Protocol;
 use frazil_log::store::{Store, StoreOptions};
+
+use crate::config;
 
 /// Which store.
 #[derive(Debug, clap::Args)]
@@ -48,7 +49,7 @@ impl StoreArgs {
 
 /// Opens a store; a local directory is made.
 pub(crate) fn open_or_create(url: &str) -> anyhow::Result<Store> {
-    let options = StoreOptions { environment: environment(), ..StoreOptions::default() };
+    let options = StoreOptions { environment: config::environment(), ..StoreOptions::default() };
     Store::open(url, &options).with_context(|| format!("opening the store {url}"))
 }
 
@@ -60,12 +61,6 @@ fn directory(url: &str) -> Option<&FilePath> {
         Some(_) => return None,
     };
     (!path.contains('%')).then(|| FilePath::new(path))
-}
-
-/// The variables that configure a cloud; the store takes what it knows.
-fn environment() -> BTreeMap<String, String> {
-    let pairs = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    pairs.filter(|(name, _)| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|cloud| name.starts_with(cloud))).collect()
 }
 
 /// The protocol's numbers: the shipped ones.

@@ -38,7 +38,8 @@ impl Check<'_> {
         for layer in fold.layers() {
             self.visit(layer, &mut seen, &fold.state);
         }
-        for page in fold.pages.iter().rev().filter(|page| page.to > self.start) {
+        let start = self.start;
+        for page in fold.pages.iter().rev().filter(|page| page.to > start) {
             match self.read_page(page).await? {
                 Some(layer) => self.visit(&layer, &mut seen, &fold.state),
                 None => seen.incomplete = true,
