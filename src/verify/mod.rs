@@ -25,7 +25,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use frazil_log::commit::fold::Fold;
 use frazil_log::id::{Name, SegmentId, Slot, TableId, TimeMicros};
-use frazil_log::protocol::FoldRules;
+use frazil_log::protocol::Protocol;
 use frazil_log::schema::TableSpec;
 use frazil_log::state::State;
 use frazil_log::store::paths::Key;
@@ -56,8 +56,10 @@ pub(crate) struct Options {
     pub(crate) deep: bool,
     /// From the newest checkpoint that is not younger than this on; else all.
     pub(crate) since: Option<TimeMicros>,
-    /// The fold's numbers.
-    pub(crate) rules: FoldRules,
+    /// The protocol's numbers.
+    pub(crate) protocol: Protocol,
+    /// Now, by the own clock.
+    pub(crate) now: TimeMicros,
 }
 
 /// What was found.
@@ -167,6 +169,15 @@ fn keys(store: &Store, prefix: Path) -> BoxStream<'_, frazil_log::Result<Listed>
     pages.try_flatten().boxed()
 }
 
+/// A checkpoint that was read.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// Whether it could be decoded.
+    usable: bool,
+    /// When it was written, by the store's clock.
+    written: TimeMicros,
+}
+
 /// One database under examination.
 struct Check<'a> {
     store: &'a Store,
@@ -178,8 +189,7 @@ struct Check<'a> {
     found: DatabaseReport,
     /// The first slot that is looked at; above 0 only with `since`.
     start: Slot,
-    /// By slot: whether it could be decoded.
-    checkpoints: BTreeMap<Slot, bool>,
+    checkpoints: BTreeMap<Slot, Known>,
     /// By slots: the content hash; none if it could not be decoded.
     pages: BTreeMap<(Slot, Slot), Option<u128>>,
     /// Segments that were listed and that no visible place has named yet.
@@ -191,6 +201,8 @@ struct Check<'a> {
     /// The specs of all tables seen.
     specs: BTreeMap<TableId, TableSpec>,
     fold: Option<Fold>,
+    /// The first slot that is there.
+    first: Option<Slot>,
     /// The slot at which the fold cannot go on.
     stuck: Option<Slot>,
     /// Whether the slot where it is stuck is absent, and the log ends there for all that is known.
@@ -223,6 +235,7 @@ impl<'a> Check<'a> {
             at_fault: BTreeSet::new(),
             specs: BTreeMap::new(),
             fold: None,
+            first: None,
             stuck: None,
             hole: false,
         }

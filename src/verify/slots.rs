@@ -11,7 +11,8 @@ use frazil_log::format::commit::Commit;
 use frazil_log::format::entry::Entry;
 use frazil_log::format::segment::ObjectId;
 use frazil_log::format::slice::SliceHome;
-use frazil_log::id::Slot;
+use frazil_log::id::{Slot, TimeMicros};
+use frazil_log::plan::trim::{CheckpointSeen, trim_point};
 use frazil_log::state::State;
 use frazil_log::store::paths::{self, Key};
 use frazil_log::{Error, ErrorKind};
@@ -21,6 +22,9 @@ use super::object::{self, Checked, Fault};
 use super::stored::{Held, digest};
 use super::{Check, deep, keys};
 use crate::stored_log::REQUESTS_MAX;
+
+/// How far the store's clock may be ahead of this machine's, in microseconds.
+const CLOCK_SLACK: TimeMicros = 60_000_000;
 
 /// A slot that was read.
 struct SlotRead {
@@ -89,6 +93,7 @@ impl Check<'_> {
     }
 
     async fn fold_slot(&mut self, slot: Slot, commit: Option<&Commit>) -> anyhow::Result<()> {
+        self.judge_first(slot);
         if slot == 0 && self.fold.is_none() {
             self.begin(commit);
             return self.at_checkpoint().await;
@@ -119,7 +124,7 @@ impl Check<'_> {
     }
 
     fn begin(&mut self, commit: Option<&Commit>) {
-        let begun = commit.map(|commit| State::begin(commit, self.options.rules.clone()));
+        let begun = commit.map(|commit| State::begin(commit, self.options.protocol.fold.clone()));
         match begun {
             Some(Ok((state, _))) => {
                 if state.identity().database != self.database {
@@ -160,8 +165,8 @@ impl Check<'_> {
         if above > until {
             return Ok(false);
         }
-        let usable: Vec<Slot> =
-            self.checkpoints.range(above..=until).filter(|(_, usable)| **usable).map(|(slot, _)| *slot).collect();
+        let between = self.checkpoints.range(above..=until).filter(|(_, known)| known.usable);
+        let usable: Vec<Slot> = between.map(|(slot, _)| *slot).collect();
         for at in usable {
             if let Some((_, Checked { content: Some((state, checkpoint)), .. })) = self.read_checkpoint(at).await? {
                 self.found.folded_from.get_or_insert(at);
@@ -173,9 +178,28 @@ impl Check<'_> {
         Ok(false)
     }
 
-    /// The oldest slot that trim cannot have deleted: the two newest checkpoints and what lies between them always stay.
+    /// The oldest slot that trim cannot have deleted, as the janitor itself reckons it (rule 11).
     fn kept_from(&self) -> Slot {
-        self.checkpoints.keys().rev().nth(1).copied().unwrap_or(0)
+        let newest_first = self.checkpoints.iter().rev();
+        let seen: Vec<CheckpointSeen> =
+            newest_first.map(|(slot, known)| CheckpointSeen { slot: *slot, written: known.written }).collect();
+        let newest = seen.iter().map(|seen| seen.written).max().unwrap_or(TimeMicros::MIN);
+        // The janitor goes by the store's clock, which may be ahead of this one.
+        let now = self.options.now.max(newest).saturating_add(CLOCK_SLACK);
+        trim_point(&seen, now, self.options.protocol.checkpoint_age_min).map_or(0, |point| point.slot)
+    }
+
+    /// Trim deletes from the first slot on: what it cannot have deleted is there.
+    fn judge_first(&mut self, slot: Slot) {
+        if self.first.is_none() {
+            self.first = Some(slot);
+            let from = self.kept_from().max(self.start);
+            let why = match self.checkpoints.keys().next_back() {
+                Some(newest) if *newest > from => format!("the checkpoint of slot {newest} covers"),
+                _ => format!("slot {slot} follows"),
+            };
+            self.tell_lost(from..slot, &why);
+        }
     }
 
     /// Slots in the midst of the log are absent; the fold is stuck there.
@@ -223,7 +247,7 @@ impl Check<'_> {
         let Some(next) = self.fold.as_ref().filter(|_| self.stuck.is_none()).map(|fold| fold.state.next()) else {
             return Ok(());
         };
-        if self.checkpoints.get(&next) != Some(&true) {
+        if !self.checkpoints.get(&next).is_some_and(|known| known.usable) {
             return Ok(());
         }
         let Some((_, Checked { content: Some((_, checkpoint)), .. })) = self.read_checkpoint(next).await? else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use frazil_log::format::segment::{ObjectId, SegmentHeader};
 use frazil_log::format::slice::Slice;
-use frazil_log::id::{SegmentId, Slot};
+use frazil_log::id::{SegmentId, Slot, TimeMicros};
 use frazil_log::state::State;
 use frazil_log::store::paths::{self, Key};
 use frazil_log::store::{Path, Store};
@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::object::{self, Checked, Fault};
-use super::{BYTES_AT_ONCE, Check, deep, keys};
+use super::{BYTES_AT_ONCE, Check, Known, deep, keys};
 use crate::stored_log::REQUESTS_MAX;
 
 /// Gets objects whole, within a budget of bytes.
@@ -83,9 +83,9 @@ impl Check<'_> {
             _ => None,
         });
         for (slot, listed) in slots {
-            self.check_checkpoint(slot).await?;
+            self.check_checkpoint(slot, listed.last_modified).await?;
             let is_old = self.options.since.is_some_and(|since| listed.last_modified <= since);
-            if is_old && self.checkpoints.get(&slot) == Some(&true) {
+            if is_old && self.checkpoints.get(&slot).is_some_and(|known| known.usable) {
                 self.start = self.start.max(slot);
             }
         }
@@ -95,19 +95,19 @@ impl Check<'_> {
     /// Reads the checkpoints that were written since, and those only.
     pub(super) async fn look_for_new_checkpoints(&mut self) -> anyhow::Result<()> {
         let listed = frazil_log::commit::open::checkpoints(self.store, &self.database, REQUESTS_MAX).await?;
-        for (slot, _) in listed {
+        for (slot, listed) in listed {
             if !self.checkpoints.contains_key(&slot) {
-                self.check_checkpoint(slot).await?;
+                self.check_checkpoint(slot, listed.last_modified).await?;
             }
         }
         Ok(())
     }
 
-    async fn check_checkpoint(&mut self, slot: Slot) -> anyhow::Result<()> {
+    async fn check_checkpoint(&mut self, slot: Slot, written: TimeMicros) -> anyhow::Result<()> {
         let Some(read) = self.read_checkpoint(slot).await? else { return Ok(()) };
         let (length, checked) = read;
         self.count(length);
-        self.checkpoints.insert(slot, checked.content.is_some());
+        self.checkpoints.insert(slot, Known { usable: checked.content.is_some(), written });
         self.tell_all(checked.faults);
         if let Some((state, _)) = checked.content {
             self.learn(&state);
@@ -126,7 +126,7 @@ impl Check<'_> {
             let start = envelope.body_start();
             let range = start..start + checkpoint.header.state_bytes;
             let expected = format!("the state of database {} at slot {slot}", self.database);
-            match State::decode(object, start, &checkpoint.state, self.options.rules.clone()) {
+            match State::decode(object, start, &checkpoint.state, self.options.protocol.fold.clone()) {
                 Ok(state) => {
                     let identity = state.identity();
                     let fits = state.next() == slot

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytes::Bytes;
@@ -32,8 +33,13 @@ const CHECKPOINT_SLOTS: u64 = 6;
 /// Slots 2 to 13 have rows; the last, in a segment, comes after them.
 const ROW_SLOTS: u64 = 12;
 
-fn rules() -> FoldRules {
-    FoldRules { checkpoint_slots: CHECKPOINT_SLOTS, ..Protocol::SHIPPED.fold }
+fn protocol() -> Protocol {
+    let fold = FoldRules { checkpoint_slots: CHECKPOINT_SLOTS, ..Protocol::SHIPPED.fold };
+    Protocol { fold, ..Protocol::SHIPPED }
+}
+
+fn options() -> Options {
+    Options { database: None, deep: false, since: None, protocol: protocol(), now: Env::system().now().wall }
 }
 
 fn database() -> Name {
@@ -84,8 +90,7 @@ impl Writer {
             put_p99_us: 0,
         };
         create_log(store, &database(), &env, &writer).await.unwrap();
-        let protocol = Protocol { fold: rules(), ..Protocol::SHIPPED };
-        let replica = Replica::open(store.clone(), database(), env.clone(), protocol).await.unwrap();
+        let replica = Replica::open(store.clone(), database(), env.clone(), protocol()).await.unwrap();
         let committer = Committer::new(replica, writer, CommitterOptions::default(), Arc::new(|_| {}));
         Self { committer, env, n: 0 }
     }
@@ -176,7 +181,7 @@ impl Written {
     }
 
     async fn verify(&self, deep: bool) -> Report {
-        let options = Options { database: None, deep, since: None, rules: rules() };
+        let options = Options { deep, ..options() };
         verify(&self.store, &options, &|_| {}).await.unwrap()
     }
 }
@@ -307,6 +312,13 @@ async fn a_trimmed_log_is_clean_and_a_ghost_in_place_of_a_slot_is_not() {
     for slot in 0..CHECKPOINT_SLOTS {
         fs::remove_file(written.file(&paths::log(&database(), slot))).unwrap();
     }
+    let young = written.verify(false).await;
+    let words = young.corruptions.first().map(ToString::to_string).unwrap_or_default();
+    assert!(words.contains("the commits of slots 0..6, which the checkpoint of slot 12 covers, found nothing"), "{young:#?}");
+
+    // Trim acts on a checkpoint of a day.
+    let old = fs::File::open(written.file(&paths::checkpoint(&database(), CHECKPOINT_SLOTS))).unwrap();
+    old.set_modified(old.metadata().unwrap().modified().unwrap() - Duration::from_secs(2 * 86_400)).unwrap();
     let report = written.verify(false).await;
     let found = &report.databases[0];
     assert_eq!((found.folded_from, found.folded_to), (Some(CHECKPOINT_SLOTS), Some(ROW_SLOTS + 3)));
@@ -413,7 +425,7 @@ async fn since_reads_only_what_came_after_and_foreign_keys_are_remarks() {
     assert!(all.remarks.iter().any(|remark| remark.contains("default/notes.txt: a foreign key")), "{:?}", all.remarks);
     assert!(all.remarks.iter().any(|remark| remark.contains("probes")), "{:?}", all.remarks);
 
-    let options = Options { database: Some(database()), deep: false, since: Some(i64::MAX), rules: rules() };
+    let options = Options { database: Some(database()), since: Some(i64::MAX), ..options() };
     let report = verify(&written.store, &options, &|_| {}).await.unwrap();
     clean(&report);
     assert_eq!(report.databases[0].folded_from, Some(2 * CHECKPOINT_SLOTS));

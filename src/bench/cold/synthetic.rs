@@ -31,8 +31,9 @@ use frazil_log::store::{CreateOutcome, Path, PutPayload, Store, paths};
 
 use super::Written;
 
-/// The first slots of every log, see the module above: from 2^14 on to 2^21 a number takes three bytes.
-pub(super) const WARM_UP_SLOTS: Slot = 16_500;
+/// The first slots of every log, see the module above: from 2^14 on to 2^21 a number takes three bytes, and the oldest request that
+/// is remembered is 4,096 slots old.
+pub(super) const WARM_UP_SLOTS: Slot = 21_500;
 
 /// The most slots: beyond, sequences would take a byte more.
 pub(crate) const SLOTS_MAX: Slot = 1_000_000;
