@@ -74,7 +74,8 @@ pub(crate) fn protocol() -> Protocol {
 pub(crate) fn protocol() -> Protocol {
     let number = |name: &str| std::env::var_os(name)?.to_str()?.parse::<u32>().ok();
     let divisor = number("FRAZIL_TEST_PROTOCOL_SCALE").unwrap_or(1);
-    let slots = number("FRAZIL_TEST_CHECKPOINT_SLOTS").map_or(Protocol::SHIPPED.fold.checkpoint_slots, u64::from);
+    let slots =
+        number("FRAZIL_TEST_CHECKPOINT_SLOTS").map_or(Protocol::SHIPPED.fold.checkpoint_slots, u64::from);
     Protocol::scaled(divisor, slots)
 }
 

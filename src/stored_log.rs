@@ -57,7 +57,12 @@ pub(crate) struct Begun {
 }
 
 /// The newest state that is kept at or below `slot`: of a checkpoint, else slot 0.
-pub(crate) async fn begin_at(store: &Store, database: &Name, slot: Slot, rules: &FoldRules) -> anyhow::Result<Begun> {
+pub(crate) async fn begin_at(
+    store: &Store,
+    database: &Name,
+    slot: Slot,
+    rules: &FoldRules,
+) -> anyhow::Result<Begun> {
     let mut passed_over = Vec::new();
     let listed = checkpoints(store, database, CHECKPOINTS_MAX).await?;
     for (covered, _) in listed.iter().filter(|(covered, _)| *covered <= slot) {
@@ -75,8 +80,12 @@ pub(crate) async fn begin_at(store: &Store, database: &Name, slot: Slot, rules: 
         }
         None if listed.is_empty() => bail!("there is no database {database} in {}", store.description()),
         None => match passed_over.into_iter().next() {
-            Some(error) => Err(error).context("no older checkpoint can be read, and the first slots are trimmed"),
-            None => bail!("the slots up to {slot} are trimmed: the oldest state that is kept is of a later slot"),
+            Some(error) => {
+                Err(error).context("no older checkpoint can be read, and the first slots are trimmed")
+            }
+            None => {
+                bail!("the slots up to {slot} are trimmed: the oldest state that is kept is of a later slot")
+            }
         },
     }
 }

@@ -20,10 +20,10 @@ use frazil_log::format::commit::WriterInfo;
 use frazil_log::format::entry::Entry;
 use frazil_log::id::{Bucket, Name, TableId};
 use frazil_log::protocol::Protocol;
+use frazil_log::schema::TableSpec;
 use frazil_log::schema::arrow_form::arrow_schema;
 use frazil_log::schema::ensure::{TableRequest, build};
 use frazil_log::schema::options::Options as TableOptions;
-use frazil_log::schema::TableSpec;
 use frazil_log::store::{CreateOutcome, Path, PutPayload, Store, paths};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
@@ -113,7 +113,9 @@ pub(crate) async fn measure(store: &Store, options: &Options) -> anyhow::Result<
         _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
         measured = measure_in(store, &database, &env, options) => measured,
     };
-    let removed = super::remove(store, &database).await.with_context(|| format!("removing what lies below {database}/"));
+    let removed = super::remove(store, &database)
+        .await
+        .with_context(|| format!("removing what lies below {database}/"));
     let report = measured?;
     removed?;
     Ok(report)
@@ -121,7 +123,11 @@ pub(crate) async fn measure(store: &Store, options: &Options) -> anyhow::Result<
 
 async fn measure_in(store: &Store, database: &Name, env: &Env, options: &Options) -> anyhow::Result<Report> {
     let mut bench = Bench::open(store, database, env, options).await?;
-    let runs = vec![bench.open_loop().await?, bench.closed_loop(Limits::default()).await?, bench.closed_loop(no_budget()).await?];
+    let runs = vec![
+        bench.open_loop().await?,
+        bench.closed_loop(Limits::default()).await?,
+        bench.closed_loop(no_budget()).await?,
+    ];
     Ok(Report {
         store: store.description().to_owned(),
         object_bytes: u64::try_from(bench.raw_payload.len())?,
@@ -164,14 +170,21 @@ impl Bench {
         let spec = build(&TableRequest { columns, ..TableRequest::default() })?;
         let raw_prefix = Path::from(format!("{database}/raw"));
         let options = options.clone();
-        let mut bench = Self { replica, spec, options, raw_payload: bytes::Bytes::new(), raw_prefix, sent: 0 };
+        let mut bench =
+            Self { replica, spec, options, raw_payload: bytes::Bytes::new(), raw_prefix, sent: 0 };
         let ingress = bench.start(no_budget());
-        let create = Entry::TableCreated { table: TABLE, name: Name::new("bench")?, uuid: env.uuid(), spec: bench.spec.clone() };
+        let create = Entry::TableCreated {
+            table: TABLE,
+            name: Name::new("bench")?,
+            uuid: env.uuid(),
+            spec: bench.spec.clone(),
+        };
         submit(&ingress, vec![Act::Entry(create)], 256).await?;
         // One acknowledgement tells how long a commit is.
         let slot = bench.replica.next();
         bench.next_ack(&ingress)?.send().await?;
-        let commit = store.get(&paths::log(database, slot)).await?.context("the commit just acknowledged is there")?;
+        let commit =
+            store.get(&paths::log(database, slot)).await?.context("the commit just acknowledged is there")?;
         let mut payload = vec![0; commit.bytes.len()];
         StdRng::seed_from_u64(1).fill_bytes(&mut payload);
         bench.raw_payload = payload.into();
@@ -190,9 +203,11 @@ impl Bench {
     fn next_ack(&mut self, ingress: &Ingress) -> anyhow::Result<Ack> {
         self.sent += 1;
         let mut random = StdRng::seed_from_u64(self.sent);
-        let body: String = (0..self.options.row_bytes).map(|_| char::from(random.random_range(b' '..=b'~'))).collect();
+        let body: String =
+            (0..self.options.row_bytes).map(|_| char::from(random.random_range(b' '..=b'~'))).collect();
         let ids = Int64Array::from(vec![i64::try_from(self.sent)?]);
-        let columns: Vec<arrow::array::ArrayRef> = vec![Arc::new(ids), Arc::new(StringArray::from(vec![body]))];
+        let columns: Vec<arrow::array::ArrayRef> =
+            vec![Arc::new(ids), Arc::new(StringArray::from(vec![body]))];
         let rows = BucketRows {
             table: TABLE,
             bucket: Bucket(0),
@@ -255,7 +270,11 @@ impl Bench {
         let slots = self.replica.next() - slots_before;
         ingress.drain(DEADLINE).await;
         let budget = (limits.slot_puts_per_second < NO_BUDGET).then_some(limits.slot_puts_per_second);
-        let name = if budget.is_some() { "closed loop, 1 client, default budget" } else { "closed loop, 1 client, no budget" };
+        let name = if budget.is_some() {
+            "closed loop, 1 client, default budget"
+        } else {
+            "closed loop, 1 client, no budget"
+        };
         Ok(Run::new(name.to_owned(), budget, (acks.summary(), raws.summary()), slots, in_acks))
     }
 }
@@ -319,13 +338,20 @@ impl Raw {
 }
 
 impl Run {
-    fn new(run: String, budget: Option<f64>, (ack, raw): (Summary, Summary), slots: u64, time: Duration) -> Self {
+    fn new(
+        run: String,
+        budget: Option<f64>,
+        (ack, raw): (Summary, Summary),
+        slots: u64,
+        time: Duration,
+    ) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a number of slots in a benchmark")]
         let slots = slots as f64;
         #[expect(clippy::cast_precision_loss, reason = "a number of answers in a benchmark")]
         let acks = ack.count as f64;
         // What a closed loop saves up while it waits for raw PUTs it would not have by itself.
-        let puts_per_second = (slots / time.as_secs_f64().max(f64::EPSILON)).min(budget.unwrap_or(f64::INFINITY));
+        let puts_per_second =
+            (slots / time.as_secs_f64().max(f64::EPSILON)).min(budget.unwrap_or(f64::INFINITY));
         Self {
             run,
             budget_puts_per_second: budget,
@@ -351,7 +377,8 @@ mod tests {
     #[test]
     fn ten_puts_a_second_cost_what_s3_asks() {
         let summary = Summary { count: 600, failed: 0, p50_ms: 30.0, p99_ms: 60.0, max_ms: 90.0 };
-        let run = Run::new(String::new(), Some(10.0), (summary.clone(), summary), 600, Duration::from_secs(60));
+        let run =
+            Run::new(String::new(), Some(10.0), (summary.clone(), summary), 600, Duration::from_secs(60));
         assert!((run.puts_per_second - 10.0).abs() < 1e-9);
         assert!((run.dollars_a_month - 129.6).abs() < 1e-6, "{}", run.dollars_a_month);
         assert!((run.p50_ratio - 1.0).abs() < 1e-9 && run.p50_difference_ms.abs() < 1e-9);

@@ -13,8 +13,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -78,7 +78,9 @@ impl Weather {
             let within = Duration::from_secs(period * PERIOD.as_secs()).abs_diff(now);
             let slow_from = PERIOD.mul_f64(plan.random_range(0.1..0.4));
             let burst_from = PERIOD.mul_f64(plan.random_range(0.6..0.9));
-            if connection == plan.random_range(0..CONNECTIONS) || (slow_from..slow_from + SLOW_FOR).contains(&within) {
+            if connection == plan.random_range(0..CONNECTIONS)
+                || (slow_from..slow_from + SLOW_FOR).contains(&within)
+            {
                 factor = SLOW_FACTOR;
             }
             if unlucky && (burst_from..burst_from + BURST_FOR).contains(&within) {
@@ -116,7 +118,10 @@ impl S3Like {
         let reply = self.weather.lock().reply(self.start.elapsed());
         sleep(reply.after / 2).await;
         if reply.refused {
-            return Err(object_store::Error::Generic { store: "S3", source: "503: Slow Down (played)".into() });
+            return Err(object_store::Error::Generic {
+                store: "S3",
+                source: "503: Slow Down (played)".into(),
+            });
         }
         let answer = request.await;
         sleep(reply.after / 2).await;
@@ -136,7 +141,11 @@ impl ObjectStore for S3Like {
         self.through(self.inner.put_opts(location, payload, opts)).await
     }
 
-    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
         self.through(self.inner.put_multipart_opts(location, opts)).await
     }
 
@@ -187,7 +196,9 @@ mod tests {
         assert!(replies.iter().all(|reply| !reply.refused));
         let mut latencies: Vec<Duration> = replies.iter().map(|reply| reply.after).collect();
         latencies.sort_unstable();
-        let close = |found: Duration, expected: Duration| (found.as_secs_f64() / expected.as_secs_f64() - 1.0).abs() < 0.03;
+        let close = |found: Duration, expected: Duration| {
+            (found.as_secs_f64() / expected.as_secs_f64() - 1.0).abs() < 0.03
+        };
         assert!(close(latencies[100_000], P50), "{:?}", latencies[100_000]);
         assert!(close(latencies[198_000], P99), "{:?}", latencies[198_000]);
     }

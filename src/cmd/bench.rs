@@ -131,24 +131,41 @@ fn target(report: &Report, wrap: Option<Wrap>) -> Target {
             met: open.p50_ratio <= RATIO_MAX,
         },
         None => Target {
-            words: format!("open loop p50 at most {DIFFERENCE_MS_MAX} ms above raw: {:.2} ms", open.p50_difference_ms),
+            words: format!(
+                "open loop p50 at most {DIFFERENCE_MS_MAX} ms above raw: {:.2} ms",
+                open.p50_difference_ms
+            ),
             met: open.p50_difference_ms <= DIFFERENCE_MS_MAX,
         },
     }
 }
 
 fn print_ack(report: &Report, wrap: Option<Wrap>, target: &Target) {
-    let wrapped = wrap.map_or(String::new(), |wrap| format!(", behind played latency ({wrap:?}, seed {SEED})"));
-    say(format_args!("{}{wrapped}; commits and raw PUTs of {}", report.store, bytes_text(report.object_bytes)));
-    let head = ["run", "", "p50 ms", "p99 ms", "count", "failed", "p50 ×", "p99 ×", "p50 + ms", "PUT/s", "$/month"];
+    let wrapped =
+        wrap.map_or(String::new(), |wrap| format!(", behind played latency ({wrap:?}, seed {SEED})"));
+    say(format_args!(
+        "{}{wrapped}; commits and raw PUTs of {}",
+        report.store,
+        bytes_text(report.object_bytes)
+    ));
+    let head =
+        ["run", "", "p50 ms", "p99 ms", "count", "failed", "p50 ×", "p99 ×", "p50 + ms", "PUT/s", "$/month"];
     let mut table = plain_table(&head);
     for run in &report.runs {
         let number = |value: f64| format!("{value:.2}");
         let cells = |summary: &Summary| {
-            [number(summary.p50_ms), number(summary.p99_ms), summary.count.to_string(), summary.failed.to_string()]
+            [
+                number(summary.p50_ms),
+                number(summary.p99_ms),
+                summary.count.to_string(),
+                summary.failed.to_string(),
+            ]
         };
-        let rest = [run.p50_ratio, run.p99_ratio, run.p50_difference_ms, run.puts_per_second, run.dollars_a_month];
-        table.add_row([run.run.clone(), "ack".into()].into_iter().chain(cells(&run.ack)).chain(rest.map(number)));
+        let rest =
+            [run.p50_ratio, run.p99_ratio, run.p50_difference_ms, run.puts_per_second, run.dollars_a_month];
+        table.add_row(
+            [run.run.clone(), "ack".into()].into_iter().chain(cells(&run.ack)).chain(rest.map(number)),
+        );
         table.add_row([String::new(), "raw PUT".into()].into_iter().chain(cells(&run.raw)));
     }
     say(table);
@@ -160,7 +177,12 @@ fn print_ack(report: &Report, wrap: Option<Wrap>, target: &Target) {
 
 /// The sizes to measure, ascending.
 fn sizes(text: &str) -> anyhow::Result<Vec<Slot>> {
-    let parse = |part: &str| part.trim().replace('_', "").parse::<Slot>().with_context(|| format!("{part:?} is no number of slots"));
+    let parse = |part: &str| {
+        part.trim()
+            .replace('_', "")
+            .parse::<Slot>()
+            .with_context(|| format!("{part:?} is no number of slots"))
+    };
     let mut sizes: Vec<Slot> = text.split(',').map(parse).collect::<Result<_, _>>()?;
     if let [largest] = sizes[..] {
         let tenths = std::iter::successors(Some(10_000), |slots: &Slot| slots.checked_mul(10));
@@ -168,7 +190,11 @@ fn sizes(text: &str) -> anyhow::Result<Vec<Slot>> {
     }
     sizes.sort_unstable();
     sizes.dedup();
-    anyhow::ensure!(sizes.iter().all(|slots| (1..=cold::SLOTS_MAX).contains(slots)), "give 1 to {} slots", cold::SLOTS_MAX);
+    anyhow::ensure!(
+        sizes.iter().all(|slots| (1..=cold::SLOTS_MAX).contains(slots)),
+        "give 1 to {} slots",
+        cold::SLOTS_MAX
+    );
     Ok(sizes)
 }
 
@@ -208,14 +234,16 @@ async fn measure_in_directory() -> anyhow::Result<Measured> {
     let directory = std::env::temp_dir().join(name);
     let url = directory.to_str().context("the temporary directory's name is UTF-8")?;
     let measured = async { measure_cold(&open_or_create(url)?, 10_000).await }.await;
-    let removed = std::fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()));
+    let removed =
+        std::fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()));
     let measured = measured?;
     removed?;
     Ok(measured)
 }
 
 fn print_cold(measured: &[&Measured], missed: &[String]) {
-    let mut table = plain_table(&["slots", "ready", "requests", "state", "checkpoint", "pages", "slots kept", "store"]);
+    let mut table =
+        plain_table(&["slots", "ready", "requests", "state", "checkpoint", "pages", "slots kept", "store"]);
     for one in measured {
         table.add_row([
             one.slots.to_string(),

@@ -84,7 +84,9 @@ fn parse_since(text: &str, now: TimeMicros) -> anyhow::Result<TimeMicros> {
         return Ok(time.timestamp_micros());
     }
     let ago = humantime::parse_duration(text.trim_start_matches('-'));
-    let ago = ago.with_context(|| format!("--since {text:?}: give a time such as 2026-01-31T10:00:00Z, or a length such as 2h"))?;
+    let ago = ago.with_context(|| {
+        format!("--since {text:?}: give a time such as 2026-01-31T10:00:00Z, or a length such as 2h")
+    })?;
     Ok(now.saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX)))
 }
 
@@ -111,7 +113,10 @@ fn print(report: &Report, output: Output, only: Option<&Name>) -> anyhow::Result
         ));
         if database.slices_decoded + database.slices_of_no_table > 0 {
             let (decoded, unknown) = (database.slices_decoded, database.slices_of_no_table);
-            note(format_args!("{}: {decoded} slices decoded, {unknown} of forgotten tables", database.database));
+            note(format_args!(
+                "{}: {decoded} slices decoded, {unknown} of forgotten tables",
+                database.database
+            ));
         }
     }
     report.unreadable.iter().for_each(|fault| say(format_args!("not known to this version: {fault}")));

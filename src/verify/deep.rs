@@ -48,11 +48,16 @@ pub(super) fn check(
 ) -> Decoded {
     let range = slice.object_range(body_start);
     let Some(spec) = specs.get(&slice.table) else { return Decoded::NoTable };
-    let fault = |expected: String, found: String| Decoded::Faults(vec![Fault::new(object, range.clone(), expected, found)]);
+    let fault = |expected: String, found: String| {
+        Decoded::Faults(vec![Fault::new(object, range.clone(), expected, found)])
+    };
     let fields = match fields(spec, slice) {
         Ok(fields) => fields,
         Err(column) => {
-            return fault(format!("columns of table {}", slice.table), format!("column {column}, which it has not"));
+            return fault(
+                format!("columns of table {}", slice.table),
+                format!("column {column}, which it has not"),
+            );
         }
     };
     let Some(bytes) = slice_bytes(bytes, body_start, slice) else {
@@ -96,7 +101,11 @@ fn fields(spec: &TableSpec, slice: &Slice) -> Result<Vec<FieldRef>, i32> {
 }
 
 /// How what a header says of a column does not hold for its values: what it says, what is.
-fn contradiction(ty: &DataType, said: &ColumnStatistics, actual: &ColumnStatistics) -> Option<(String, String)> {
+fn contradiction(
+    ty: &DataType,
+    said: &ColumnStatistics,
+    actual: &ColumnStatistics,
+) -> Option<(String, String)> {
     if said.nulls != actual.nulls {
         return Some((format!("{} nulls", said.nulls), format!("{} nulls", actual.nulls)));
     }
@@ -117,9 +126,11 @@ fn order(ty: &DataType, a: &[u8], b: &[u8]) -> Ordering {
         DataType::Float32 => floats(a, b, |bytes: [u8; 4]| f64::from(f32::from_le_bytes(bytes))),
         DataType::Float64 => floats(a, b, f64::from_le_bytes),
         DataType::Decimal128(..) => signed(a.iter().rev()).cmp(&signed(b.iter().rev())),
-        DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(..) => {
-            signed(a.iter()).cmp(&signed(b.iter()))
-        }
+        DataType::Int32
+        | DataType::Int64
+        | DataType::Date32
+        | DataType::Time64(_)
+        | DataType::Timestamp(..) => signed(a.iter()).cmp(&signed(b.iter())),
         _ => a.cmp(b),
     }
 }
@@ -158,7 +169,12 @@ mod tests {
 
     #[test]
     fn only_a_bound_that_excludes_a_value_contradicts() {
-        let statistics = |min: &[u8], max: &[u8], nulls| ColumnStatistics { field: 1, nulls, min: min.to_vec(), max: max.to_vec() };
+        let statistics = |min: &[u8], max: &[u8], nulls| ColumnStatistics {
+            field: 1,
+            nulls,
+            min: min.to_vec(),
+            max: max.to_vec(),
+        };
         let actual = statistics(b"b", b"c", 1);
         for fits in [statistics(b"a", b"d", 1), statistics(b"b", b"c", 1), statistics(b"", b"", 1)] {
             assert_eq!(contradiction(&DataType::Utf8, &fits, &actual), None);

@@ -114,7 +114,9 @@ impl Check<'_> {
                 continue;
             }
             if !there && self.has_moved_on().await? {
-                self.remark(format_args!("{path} was trimmed meanwhile: verify again to see its rows where they lie now"));
+                self.remark(format_args!(
+                    "{path} was trimmed meanwhile: verify again to see its rows where they lie now"
+                ));
                 continue;
             }
             let body = place.slice.object_range(place.body_start);
@@ -124,7 +126,12 @@ impl Check<'_> {
         }
         if seen.doubts_more > 0 {
             let more = format!("{} more places without their object", seen.doubts_more);
-            self.tell(Fault::new(self.database.clone().as_str(), None, "places that refer to what is there", more));
+            self.tell(Fault::new(
+                self.database.clone().as_str(),
+                None,
+                "places that refer to what is there",
+                more,
+            ));
         }
         Ok(())
     }
@@ -142,7 +149,11 @@ impl Check<'_> {
                 let key = StreamKey { table: table.id, bucket: *bucket, stream: *stream };
                 let known = seen.offsets.get(&key).cloned().unwrap_or_default();
                 let object = format!("{} table {} bucket {bucket}", self.database, table.name);
-                let gaps = if known.first().is_some() { known.gaps_up_to(tail.next) } else { none_at_all(tail.next) };
+                let gaps = if known.first().is_some() {
+                    known.gaps_up_to(tail.next)
+                } else {
+                    none_at_all(tail.next)
+                };
                 for gap in gaps {
                     let expected = format!("rows at offsets {}..{}", gap.start, gap.end);
                     self.tell(Fault::new(&object, None, expected, "no place of them in the index"));
@@ -174,5 +185,8 @@ fn rows_text(place: &Place) -> String {
         ObjectId::Commit { put_id, .. } => format!("the commit with put_id {put_id}"),
         ObjectId::Segment(id) => format!("segment {id}"),
     };
-    format!("{whose} with offsets {}..{} of table {} bucket {}", offsets.start, offsets.end, slice.table, slice.bucket)
+    format!(
+        "{whose} with offsets {}..{} of table {} bucket {}",
+        offsets.start, offsets.end, slice.table, slice.bucket
+    )
 }

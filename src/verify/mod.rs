@@ -111,7 +111,11 @@ pub(crate) type Progress<'a> = &'a (dyn Fn(&Report) + Sync);
 ///
 /// # Errors
 /// Only if the store cannot be read; what is wrong with its bytes is in the report.
-pub(crate) async fn verify(store: &Store, options: &Options, progress: Progress<'_>) -> anyhow::Result<Report> {
+pub(crate) async fn verify(
+    store: &Store,
+    options: &Options,
+    progress: Progress<'_>,
+) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let databases = look_around(store, options, &mut report).await?;
     for database in databases {
@@ -122,7 +126,11 @@ pub(crate) async fn verify(store: &Store, options: &Options, progress: Progress<
 }
 
 /// All databases that have any object, with what does not belong here told.
-async fn look_around(store: &Store, options: &Options, report: &mut Report) -> anyhow::Result<BTreeSet<Name>> {
+async fn look_around(
+    store: &Store,
+    options: &Options,
+    report: &mut Report,
+) -> anyhow::Result<BTreeSet<Name>> {
     let (mut databases, mut foreign, mut probes) = (BTreeSet::new(), 0usize, 0u64);
     let mut keys = keys(store, Path::default());
     while let Some(listed) = keys.try_next().await.context("listing the store")? {
@@ -146,7 +154,9 @@ async fn look_around(store: &Store, options: &Options, report: &mut Report) -> a
         report.remarks.push(format!("{} more foreign keys", foreign - REMARKS_MAX));
     }
     if probes > 0 {
-        report.remarks.push(format!("{probes} objects of start-up probes were left behind; they may be deleted"));
+        report
+            .remarks
+            .push(format!("{probes} objects of start-up probes were left behind; they may be deleted"));
     }
     if let Some(only) = &options.database {
         databases.retain(|database| database == only);
@@ -162,7 +172,8 @@ fn keys(store: &Store, prefix: Path) -> BoxStream<'_, frazil_log::Result<Listed>
         async move {
             let Some(after) = after else { return Ok(None) };
             let listed = store.list(&prefix, after.as_ref(), KEYS_AT_ONCE).await?;
-            let next = (listed.len() == KEYS_AT_ONCE).then(|| listed.last().map(|listed| listed.path.clone()));
+            let next =
+                (listed.len() == KEYS_AT_ONCE).then(|| listed.last().map(|listed| listed.path.clone()));
             Ok::<_, frazil_log::Error>(Some((stream::iter(listed.into_iter().map(Ok)), next)))
         }
     });

@@ -130,7 +130,12 @@ fn open(object: &str, bytes: &[u8], kind: ObjectKind, faults: &mut Vec<Fault>) -
     let expected = envelope.object_bytes();
     if length != expected {
         let range = length.min(expected)..length.max(expected);
-        faults.push(Fault::new(object, range, format!("an object of {expected} bytes"), format!("{length} bytes")));
+        faults.push(Fault::new(
+            object,
+            range,
+            format!("an object of {expected} bytes"),
+            format!("{length} bytes"),
+        ));
     }
     if length < envelope.body_start() {
         return None;
@@ -167,8 +172,15 @@ fn slice_faults(object: &str, bytes: &[u8], body_start: u64, slice: &Slice) -> V
         at = metadata.end;
         faults.extend(checksum(object, bytes, metadata, "batch metadata checksum", batch.metadata_checksum));
         for (chunk, column) in batch.chunks.iter().zip(&slice.columns) {
-            let range = at.saturating_add(chunk.offset)..at.saturating_add(chunk.offset).saturating_add(chunk.len);
-            faults.extend(checksum(object, bytes, range, &format!("column {column} checksum"), chunk.checksum));
+            let range =
+                at.saturating_add(chunk.offset)..at.saturating_add(chunk.offset).saturating_add(chunk.len);
+            faults.extend(checksum(
+                object,
+                bytes,
+                range,
+                &format!("column {column} checksum"),
+                chunk.checksum,
+            ));
         }
         at = at.saturating_add(batch.body_len);
     }
@@ -185,7 +197,12 @@ pub(crate) fn commit(object: &str, bytes: &[u8], slot: Slot) -> Checked<Commit> 
     let commit = match Commit::decode(object, bytes, slot) {
         Ok(commit) => commit,
         Err(error) => {
-            faults.push(Fault::of_decoder(object, ENVELOPE..body_start, &format!("the commit of slot {slot}"), &error));
+            faults.push(Fault::of_decoder(
+                object,
+                ENVELOPE..body_start,
+                &format!("the commit of slot {slot}"),
+                &error,
+            ));
             return Checked { content: None, faults };
         }
     };

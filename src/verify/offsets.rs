@@ -68,11 +68,19 @@ mod tests {
             }
             let from = random.random_range(0..50u64);
             let asked = from..from + random.random_range(0..9);
-            assert_eq!(offsets.covers(&asked), asked.clone().all(|offset| model.contains(&offset)), "{offsets:?} {asked:?}");
+            assert_eq!(
+                offsets.covers(&asked),
+                asked.clone().all(|offset| model.contains(&offset)),
+                "{offsets:?} {asked:?}"
+            );
             assert_eq!(offsets.first(), model.first().copied());
             if let Some(first) = model.first() {
                 let missing: Vec<u64> = (*first..60).filter(|offset| !model.contains(offset)).collect();
-                assert_eq!(offsets.gaps_up_to(60).into_iter().flatten().collect::<Vec<_>>(), missing, "{offsets:?}");
+                assert_eq!(
+                    offsets.gaps_up_to(60).into_iter().flatten().collect::<Vec<_>>(),
+                    missing,
+                    "{offsets:?}"
+                );
             }
             assert!(offsets.0.windows(2).all(|pair| pair[0].end < pair[1].start), "{offsets:?}");
             let last = model.last().copied();

@@ -54,7 +54,13 @@ impl Check<'_> {
                     let object = listed.path.to_string();
                     let checked = object::commit(&object, &held.bytes, slot);
                     let length = held.bytes.len();
-                    Ok::<_, Error>(Some(SlotRead { slot, object, length, checked, held: deep.then_some(held) }))
+                    Ok::<_, Error>(Some(SlotRead {
+                        slot,
+                        object,
+                        length,
+                        checked,
+                        held: deep.then_some(held),
+                    }))
                 }
             })
             .try_buffered(REQUESTS_MAX)
@@ -168,7 +174,9 @@ impl Check<'_> {
         let between = self.checkpoints.range(above..=until).filter(|(_, known)| known.usable);
         let usable: Vec<Slot> = between.map(|(slot, _)| *slot).collect();
         for at in usable {
-            if let Some((_, Checked { content: Some((state, checkpoint)), .. })) = self.read_checkpoint(at).await? {
+            if let Some((_, Checked { content: Some((state, checkpoint)), .. })) =
+                self.read_checkpoint(at).await?
+            {
                 self.found.folded_from.get_or_insert(at);
                 self.fold = Some(Fold::new(state, checkpoint.pages));
                 (self.stuck, self.hole) = (None, false);
@@ -181,8 +189,9 @@ impl Check<'_> {
     /// The oldest slot that trim cannot have deleted, as the janitor itself reckons it (rule 11).
     fn kept_from(&self) -> Slot {
         let newest_first = self.checkpoints.iter().rev();
-        let seen: Vec<CheckpointSeen> =
-            newest_first.map(|(slot, known)| CheckpointSeen { slot: *slot, written: known.written }).collect();
+        let seen: Vec<CheckpointSeen> = newest_first
+            .map(|(slot, known)| CheckpointSeen { slot: *slot, written: known.written })
+            .collect();
         let newest = seen.iter().map(|seen| seen.written).max().unwrap_or(TimeMicros::MIN);
         // The janitor goes by the store's clock, which may be ahead of this one.
         let now = self.options.now.max(newest).saturating_add(CLOCK_SLACK);
@@ -229,7 +238,10 @@ impl Check<'_> {
             && commit.header.folded.0 > hole
         {
             self.hole = false; // told once
-            self.tell_lost(hole..commit.header.folded.0.min(slot), &format!("the writer of slot {slot} had folded"));
+            self.tell_lost(
+                hole..commit.header.folded.0.min(slot),
+                &format!("the writer of slot {slot} had folded"),
+            );
         }
     }
 
@@ -238,27 +250,40 @@ impl Check<'_> {
             return;
         }
         let object = paths::log(&self.database, lost.start);
-        let which = if lost.end - lost.start == 1 { format!("slot {}", lost.start) } else { format!("slots {}..{}", lost.start, lost.end) };
-        self.tell(Fault::new(object.as_ref(), None, format!("the commits of {which}, which {why}"), "nothing"));
+        let which = if lost.end - lost.start == 1 {
+            format!("slot {}", lost.start)
+        } else {
+            format!("slots {}..{}", lost.start, lost.end)
+        };
+        self.tell(Fault::new(
+            object.as_ref(),
+            None,
+            format!("the commits of {which}, which {why}"),
+            "nothing",
+        ));
     }
 
     /// If a checkpoint was written of the state that the fold has now: is it the same?
     async fn at_checkpoint(&mut self) -> anyhow::Result<()> {
-        let Some(next) = self.fold.as_ref().filter(|_| self.stuck.is_none()).map(|fold| fold.state.next()) else {
+        let Some(next) = self.fold.as_ref().filter(|_| self.stuck.is_none()).map(|fold| fold.state.next())
+        else {
             return Ok(());
         };
         if !self.checkpoints.get(&next).is_some_and(|known| known.usable) {
             return Ok(());
         }
-        let Some((_, Checked { content: Some((_, checkpoint)), .. })) = self.read_checkpoint(next).await? else {
+        let Some((_, Checked { content: Some((_, checkpoint)), .. })) = self.read_checkpoint(next).await?
+        else {
             return Ok(());
         };
         let Some(fold) = &mut self.fold else { return Ok(()) };
         let (own, own_hash) = (fold.state.encode(), fold.state.log_hash());
         if own != checkpoint.state {
             let object = paths::checkpoint(&self.database, next);
-            let expected = format!("the state that its slots fold to, {} bytes, log hash {own_hash:032x}", own.len());
-            let found = format!("{} bytes, log hash {:032x}", checkpoint.state.len(), checkpoint.header.log_hash);
+            let expected =
+                format!("the state that its slots fold to, {} bytes, log hash {own_hash:032x}", own.len());
+            let found =
+                format!("{} bytes, log hash {:032x}", checkpoint.state.len(), checkpoint.header.log_hash);
             self.tell(Fault::new(object.as_ref(), None, expected, found));
             return Ok(());
         }
@@ -271,7 +296,8 @@ impl Check<'_> {
             && *found != expected
         {
             let object = paths::index(&self.database, from, next);
-            let (expected, found) = (format!("the page of what its slots hold, {expected:032x}"), format!("{found:032x}"));
+            let (expected, found) =
+                (format!("the page of what its slots hold, {expected:032x}"), format!("{found:032x}"));
             self.tell(Fault::new(object.as_ref(), None, expected, found));
         }
         Ok(())
@@ -285,7 +311,10 @@ impl Check<'_> {
             && next < newest
         {
             self.stuck = Some(next);
-            self.tell_lost(next.max(self.kept_from())..newest, &format!("the checkpoint of slot {newest} covers"));
+            self.tell_lost(
+                next.max(self.kept_from())..newest,
+                &format!("the checkpoint of slot {newest} covers"),
+            );
         }
         while (self.fold.is_none() || self.stuck.is_some()) && self.resume(None).await? {
             let next = self.fold.as_ref().map_or(0, |fold| fold.state.next());

@@ -58,7 +58,9 @@ pub(super) fn digest(object: &ObjectId, body_start: u64, slice: &Slice) -> u64 {
             hasher.update(&id.ulid.to_bytes());
         }
     }
-    for number in [body_start, slice.body_offset, slice.bytes, u64::from(slice.rows), slice.checksum, slice.table.0] {
+    for number in
+        [body_start, slice.body_offset, slice.bytes, u64::from(slice.rows), slice.checksum, slice.table.0]
+    {
         hasher.update(&number.to_le_bytes());
     }
     hasher.update(&slice.bucket.0.to_le_bytes());
@@ -160,7 +162,8 @@ impl Check<'_> {
                 let fetch = fetch.clone();
                 async move {
                     let Some(held) = fetch.get(&listed.path, listed.size).await? else { return Ok(None) };
-                    let Checked { content, faults } = object::page(listed.path.as_ref(), &held.bytes, &(from..to));
+                    let Checked { content, faults } =
+                        object::page(listed.path.as_ref(), &held.bytes, &(from..to));
                     let hash = content.map(|(envelope, _)| envelope.content_hash);
                     Ok::<_, Error>(Some((from, to, held.bytes.len(), Checked { content: hash, faults })))
                 }
@@ -217,7 +220,12 @@ impl Check<'_> {
             && fold.state.identity().uuid != header.log_uuid
         {
             let expected = format!("log {}", fold.state.identity().uuid);
-            self.tell(Fault::new(&read.object, None, expected, format!("a segment of log {}", header.log_uuid)));
+            self.tell(Fault::new(
+                &read.object,
+                None,
+                expected,
+                format!("a segment of log {}", header.log_uuid),
+            ));
         }
         let id = ObjectId::Segment(read.id);
         self.slices.extend(header.slices.iter().map(|slice| digest(&id, body_start, slice)));

@@ -99,7 +99,8 @@ impl Writer {
         self.n += 1;
         let replica = self.committer.replica();
         let name = ProposalName { incarnation: self.env.ulid(), n: self.n };
-        let proposal = Proposal { name, base: replica.next(), producer: None, request_hash: 0, entries: vec![entry] };
+        let proposal =
+            Proposal { name, base: replica.next(), producer: None, request_hash: 0, entries: vec![entry] };
         self.committer.write(Flush { proposals: vec![proposal], ..flush }).await.unwrap();
         let due = replica.fold().due.clone();
         for due in due {
@@ -126,7 +127,10 @@ impl Writer {
             slices: body.slices.clone(),
         };
         let sealed = header.seal(body.chunks).unwrap();
-        let put = replica.store().create_if_absent(&paths::segment(&database(), id), sealed.pieces().collect()).await;
+        let put = replica
+            .store()
+            .create_if_absent(&paths::segment(&database(), id), sealed.pieces().collect())
+            .await;
         assert!(matches!(put, CreateOutcome::Committed));
         let slices: Vec<Slice> =
             body.slices.into_iter().map(|slice| Slice { home: SliceHome::Segment(0), ..slice }).collect();
@@ -169,7 +173,12 @@ fn objects(directory: &FilePath) -> Vec<PathBuf> {
 
 impl Written {
     fn key(&self, object: &FilePath) -> String {
-        object.strip_prefix(fs::canonicalize(self.directory.path()).unwrap()).unwrap().to_str().unwrap().to_owned()
+        object
+            .strip_prefix(fs::canonicalize(self.directory.path()).unwrap())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     fn objects(&self) -> Vec<PathBuf> {
@@ -255,7 +264,10 @@ async fn every_byte_of_every_kind_of_object_is_under_some_checksum() {
             bytes[at] ^= 0x10;
             let at = u64::try_from(at).unwrap();
             let found = faults(&bytes.into());
-            assert!(found.iter().any(|fault| fault.bytes.clone().is_some_and(|range| range.contains(&at))), "{key} {at}: {found:?}");
+            assert!(
+                found.iter().any(|fault| fault.bytes.clone().is_some_and(|range| range.contains(&at))),
+                "{key} {at}: {found:?}"
+            );
         }
         for length in 0..whole.len() {
             assert!(!faults(&whole[..length].to_vec().into()).is_empty(), "{key} cut to {length}");
@@ -281,7 +293,10 @@ async fn a_flipped_row_is_narrowed_to_its_column() {
     assert_eq!(report.corruptions.len(), 1, "{:#?}", report.corruptions);
     assert_eq!(report.corruptions[0].bytes, Some(from..from + chunk.len));
     let words = report.corruptions[0].to_string();
-    assert!(words.contains(&format!("bytes {from}..{}: expected column 2 checksum", from + chunk.len)), "{words}");
+    assert!(
+        words.contains(&format!("bytes {from}..{}: expected column 2 checksum", from + chunk.len)),
+        "{words}"
+    );
 }
 
 #[tokio::test]
@@ -314,7 +329,10 @@ async fn a_trimmed_log_is_clean_and_a_ghost_in_place_of_a_slot_is_not() {
     }
     let young = written.verify(false).await;
     let words = young.corruptions.first().map(ToString::to_string).unwrap_or_default();
-    assert!(words.contains("the commits of slots 0..6, which the checkpoint of slot 12 covers, found nothing"), "{young:#?}");
+    assert!(
+        words.contains("the commits of slots 0..6, which the checkpoint of slot 12 covers, found nothing"),
+        "{young:#?}"
+    );
 
     // Trim acts on a checkpoint of a day.
     let old = fs::File::open(written.file(&paths::checkpoint(&database(), CHECKPOINT_SLOTS))).unwrap();
@@ -323,10 +341,14 @@ async fn a_trimmed_log_is_clean_and_a_ghost_in_place_of_a_slot_is_not() {
     let found = &report.databases[0];
     assert_eq!((found.folded_from, found.folded_to), (Some(CHECKPOINT_SLOTS), Some(ROW_SLOTS + 3)));
     let gone: Vec<&str> = report.corruptions.iter().map(|fault| fault.object.as_str()).collect();
-    let expected: Vec<String> = (2..CHECKPOINT_SLOTS).map(|slot| paths::log(&database(), slot).to_string()).collect();
+    let expected: Vec<String> =
+        (2..CHECKPOINT_SLOTS).map(|slot| paths::log(&database(), slot).to_string()).collect();
     let mut gone: Vec<String> = gone.into_iter().map(str::to_owned).collect();
     gone.sort();
-    assert_eq!(gone, expected, "trim never deletes rows that were not rolled up: they are missed, the slots as such are not");
+    assert_eq!(
+        gone, expected,
+        "trim never deletes rows that were not rolled up: they are missed, the slots as such are not"
+    );
 
     let ghost = fs::read(written.file(&paths::log(&database(), 8))).unwrap();
     let mut header = commit("x", &ghost, 8).content.unwrap().header;
@@ -335,7 +357,10 @@ async fn a_trimmed_log_is_clean_and_a_ghost_in_place_of_a_slot_is_not() {
     let rows = Bytes::from(ghost[usize::try_from(body_start).unwrap()..].to_vec());
     fs::write(written.file(&paths::log(&database(), 8)), header.seal(vec![rows]).unwrap().to_vec()).unwrap();
     let report = written.verify(false).await;
-    assert!(report.corruptions.iter().any(|fault| fault.object == paths::log(&database(), 8).as_ref()), "{report:#?}");
+    assert!(
+        report.corruptions.iter().any(|fault| fault.object == paths::log(&database(), 8).as_ref()),
+        "{report:#?}"
+    );
 }
 
 #[tokio::test]
@@ -345,19 +370,26 @@ async fn a_hole_is_a_remark_and_a_slot_that_a_later_writer_had_folded_is_lost() 
     let bytes = fs::read(&last).unwrap();
     // A slot far above, by a writer who had folded no further: nobody filled the slots between.
     let mut header = commit("x", &bytes, ROW_SLOTS + 2).content.unwrap().header;
-    (header.slot, header.segments, header.slices, header.proposals) = (40, Vec::new(), Vec::new(), Vec::new());
+    (header.slot, header.segments, header.slices, header.proposals) =
+        (40, Vec::new(), Vec::new(), Vec::new());
     let above = written.file(&paths::log(&database(), 40));
     fs::write(&above, header.seal(Vec::new()).unwrap().to_vec()).unwrap();
     let report = written.verify(false).await;
     clean(&report);
-    assert!(report.remarks.iter().any(|remark| remark.contains(&format!("slot {} is a hole", ROW_SLOTS + 3))), "{report:#?}");
+    assert!(
+        report.remarks.iter().any(|remark| remark.contains(&format!("slot {} is a hole", ROW_SLOTS + 3))),
+        "{report:#?}"
+    );
     assert_eq!(report.databases[0].slots_not_folded, 1);
 
     header.folded.0 = ROW_SLOTS + 5;
     fs::write(&above, header.seal(Vec::new()).unwrap().to_vec()).unwrap();
     let report = written.verify(false).await;
     let words = report.corruptions.first().map(ToString::to_string).unwrap_or_default();
-    assert!(words.contains("the commits of slots 15..17, which the writer of slot 40 had folded, found nothing"), "{report:#?}");
+    assert!(
+        words.contains("the commits of slots 15..17, which the writer of slot 40 had folded, found nothing"),
+        "{report:#?}"
+    );
 }
 
 #[tokio::test]
@@ -401,7 +433,8 @@ async fn deep_compares_rows_with_what_the_header_says_of_them() {
     let whole = fs::read(&object).unwrap();
     let read = commit("x", &whole, 14).content.unwrap();
     assert!(read.header.slices.iter().all(|slice| slice.home == SliceHome::Segment(0)));
-    let segment_file = written.objects().into_iter().find(|object| written.key(object).contains("/segment/")).unwrap();
+    let segment_file =
+        written.objects().into_iter().find(|object| written.key(object).contains("/segment/")).unwrap();
     let bytes = fs::read(&segment_file).unwrap();
     let Some(Key::Segment { id, .. }) = Key::parse(&Path::from(written.key(&segment_file))) else { panic!() };
     let (envelope, mut header) = segment("x", &bytes, id).content.unwrap();
@@ -418,11 +451,18 @@ async fn deep_compares_rows_with_what_the_header_says_of_them() {
 async fn since_reads_only_what_came_after_and_foreign_keys_are_remarks() {
     let written = written().await;
     fs::write(written.directory.path().join("default").join("notes.txt"), "x").unwrap();
-    let put = written.store.create_if_absent(&paths::probe(Env::system().ulid()), PutPayload::from_static(b"x")).await;
+    let put = written
+        .store
+        .create_if_absent(&paths::probe(Env::system().ulid()), PutPayload::from_static(b"x"))
+        .await;
     assert!(matches!(put, CreateOutcome::Committed));
     let all = written.verify(false).await;
     clean(&all);
-    assert!(all.remarks.iter().any(|remark| remark.contains("default/notes.txt: a foreign key")), "{:?}", all.remarks);
+    assert!(
+        all.remarks.iter().any(|remark| remark.contains("default/notes.txt: a foreign key")),
+        "{:?}",
+        all.remarks
+    );
     assert!(all.remarks.iter().any(|remark| remark.contains("probes")), "{:?}", all.remarks);
 
     let options = Options { database: Some(database()), since: Some(i64::MAX), ..options() };

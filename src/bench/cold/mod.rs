@@ -114,12 +114,18 @@ pub(crate) fn missed(measured: &[Measured]) -> Vec<String> {
         let (small, large) = (&pair[0], &pair[1]);
         if small.state_bytes != large.state_bytes {
             let (few, many) = (small.state_bytes, large.state_bytes);
-            missed.push(format!("state: {few} bytes after {} slots, {many} after {}", small.slots, large.slots));
+            missed.push(format!(
+                "state: {few} bytes after {} slots, {many} after {}",
+                small.slots, large.slots
+            ));
         }
         let allowed = growth_allowed(small.slots, large.slots);
         if large.checkpoint_bytes > small.checkpoint_bytes.saturating_add(allowed) {
             let (few, many) = (small.checkpoint_bytes, large.checkpoint_bytes);
-            missed.push(format!("checkpoint: {few} bytes after {} slots, {many} after {}", small.slots, large.slots));
+            missed.push(format!(
+                "checkpoint: {few} bytes after {} slots, {many} after {}",
+                small.slots, large.slots
+            ));
         }
     }
     missed

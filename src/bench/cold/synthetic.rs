@@ -124,11 +124,15 @@ impl<'a> Log<'a> {
     async fn step(&mut self, slot: Slot) -> anyhow::Result<()> {
         let uuid = self.fold.state.identity().uuid;
         let mut header = header(slot, self.fold.folded(), uuid, &self.writer, Vec::new());
-        let body = if slot < FIRST_ROWS { self.create_tables(&mut header)? } else { self.append(&mut header)? };
+        let body =
+            if slot < FIRST_ROWS { self.create_tables(&mut header)? } else { self.append(&mut header)? };
         let sealed = header.seal(body)?;
         let applied = self.fold.absorb(&Commit::of_sealed(header, &sealed))?;
         ensure!(
-            applied.fates.iter().all(|(_, fate)| matches!(fate, Fate::Decided { verdict: Verdict::Accepted(_), .. })),
+            applied
+                .fates
+                .iter()
+                .all(|(_, fate)| matches!(fate, Fate::Decided { verdict: Verdict::Accepted(_), .. })),
             "the synthetic log was refused at slot {slot}: {:?}",
             applied.fates
         );
@@ -148,7 +152,13 @@ impl<'a> Log<'a> {
             let name = Name::new(format!("table_{table}"))?;
             let entry = Entry::TableCreated { table: TableId(table), name, uuid, spec: self.spec.clone() };
             let name = ProposalName { incarnation: Ulid::from(8u128), n: table };
-            header.proposals.push(Proposal { name, base: 1, producer: None, request_hash: 0, entries: vec![entry] });
+            header.proposals.push(Proposal {
+                name,
+                base: 1,
+                producer: None,
+                request_hash: 0,
+                entries: vec![entry],
+            });
         }
         Ok(Vec::new())
     }
@@ -165,11 +175,18 @@ impl<'a> Log<'a> {
             header.slices.push(Slice { body_offset: offset, ..shape.slice.clone() });
             body.extend(shape.body.iter().cloned());
             offset += shape.bytes;
-            let entry =
-                Entry::Appended { slice: u32::try_from(index)?, first_row: 0, rows: ROWS_A_REQUEST, expected_offset: None };
+            let entry = Entry::Appended {
+                slice: u32::try_from(index)?,
+                first_row: 0,
+                rows: ROWS_A_REQUEST,
+                expected_offset: None,
+            };
             let id = format!("producer-{:04}", request % PRODUCERS);
             header.proposals.push(Proposal {
-                name: ProposalName { incarnation: header.writer.incarnation, n: slot / 2 * REQUESTS_A_SLOT + index },
+                name: ProposalName {
+                    incarnation: header.writer.incarnation,
+                    n: slot / 2 * REQUESTS_A_SLOT + index,
+                },
                 base: slot,
                 producer: Some(ProducerStamp { id, epoch: 0, seq: request / PRODUCERS }),
                 request_hash: u128::from(request) << 64 | 1,
@@ -190,7 +207,12 @@ impl<'a> Log<'a> {
 
     async fn check_point(&mut self, due: &DueCheckpoint) -> anyhow::Result<()> {
         self.put(&paths::index(self.database, due.from, due.slot), &due.page).await?;
-        self.list.push(PageRef { from: due.from, to: due.slot, level: 0, bytes: due.page.envelope.object_bytes() });
+        self.list.push(PageRef {
+            from: due.from,
+            to: due.slot,
+            level: 0,
+            bytes: due.page.envelope.object_bytes(),
+        });
         let before = self.list.clone();
         self.list = swap_in_merged(before.clone(), &self.merged);
         for page in before.iter().filter(|page| !self.list.contains(page)) {
@@ -239,7 +261,13 @@ impl<'a> Log<'a> {
     }
 }
 
-fn header(slot: Slot, folded: (Slot, u128), log_uuid: Uuid, writer: &WriterInfo, proposals: Vec<Proposal>) -> CommitHeader {
+fn header(
+    slot: Slot,
+    folded: (Slot, u128),
+    log_uuid: Uuid,
+    writer: &WriterInfo,
+    proposals: Vec<Proposal>,
+) -> CommitHeader {
     CommitHeader {
         slot,
         log_uuid,
@@ -257,10 +285,12 @@ fn header(slot: Slot, folded: (Slot, u128), log_uuid: Uuid, writer: &WriterInfo,
 /// One slice for each bucket of each table.
 fn shapes(spec: &TableSpec) -> anyhow::Result<Vec<Shape>> {
     let ids: Vec<i64> = (0..i64::from(ROWS_A_REQUEST)).collect();
-    let notes: Vec<String> = ids.iter().map(|id| format!("frazil is the ice that forms in flowing water, {id}")).collect();
+    let notes: Vec<String> =
+        ids.iter().map(|id| format!("frazil is the ice that forms in flowing water, {id}")).collect();
     let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(ids)), Arc::new(StringArray::from(notes))];
     let rows = RecordBatch::try_new(arrow_schema(&spec.schema), columns)?;
-    let keys = (1..=TABLES).flat_map(|table| (0..BUCKETS).map(move |bucket| (TableId(table), Bucket(bucket))));
+    let keys =
+        (1..=TABLES).flat_map(|table| (0..BUCKETS).map(move |bucket| (TableId(table), Bucket(bucket))));
     let shape = |(table, bucket)| {
         let meta = SliceMeta {
             table,

@@ -33,11 +33,16 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let database = store_args::database(&args.log.database)?;
     let newest = newest_checkpoint(&store, &database).await?;
     let after = args.from.checked_sub(1).map(|slot| paths::log(&database, slot));
-    let mut listed = store.list(&paths::log_prefix(&database), after.as_ref(), args.limit.saturating_add(1)).await?;
+    let mut listed =
+        store.list(&paths::log_prefix(&database), after.as_ref(), args.limit.saturating_add(1)).await?;
     let more = listed.len() > args.limit;
     listed.truncate(args.limit);
     if listed.is_empty() && newest.is_none() {
-        anyhow::bail!("there is no database {database} in {}, or no slot from {} on", store.description(), args.from);
+        anyhow::bail!(
+            "there is no database {database} in {}, or no slot from {} on",
+            store.description(),
+            args.from
+        );
     }
     let rows = read_all(&store, &database, listed).await;
     match args.log.output.output {
@@ -128,7 +133,11 @@ fn gaps(rows: &[Row], from: Slot) -> impl Iterator<Item = Range<Slot>> {
 
 /// What an absent slot below a present one is.
 fn absent_text(gap: &Range<Slot>, newest_checkpoint: Option<Slot>) -> String {
-    let slots = if gap.end - gap.start == 1 { format!("{}", gap.start) } else { format!("{}..{}", gap.start, gap.end) };
+    let slots = if gap.end - gap.start == 1 {
+        format!("{}", gap.start)
+    } else {
+        format!("{}..{}", gap.start, gap.end)
+    };
     match newest_checkpoint {
         Some(covered) if gap.end <= covered => format!("{slots}  trimmed (a checkpoint covers them)"),
         _ => format!("{slots}  hole: what lies above does not exist until it is filled"),
@@ -141,7 +150,8 @@ fn absent_json(gap: &Range<Slot>, newest_checkpoint: Option<Slot>) -> Value {
 }
 
 fn print_table(rows: &[Row], from: Slot, newest: Option<Slot>, more: bool) {
-    let mut table = store_args::plain_table(&["slot", "time", "writer", "proposals", "rows", "bytes", "header bytes"]);
+    let mut table =
+        store_args::plain_table(&["slot", "time", "writer", "proposals", "rows", "bytes", "header bytes"]);
     let mut absent = gaps(rows, from).peekable();
     for row in rows {
         if let Some(gap) = absent.next_if(|gap| gap.end == row.slot) {
@@ -162,7 +172,8 @@ mod tests {
     use super::*;
 
     fn row(slot: Slot) -> Row {
-        let listed = Listed { path: paths::log(&Name::new("default").unwrap(), slot), size: 1, last_modified: 0 };
+        let listed =
+            Listed { path: paths::log(&Name::new("default").unwrap(), slot), size: 1, last_modified: 0 };
         Row { slot, listed, header: Ok(None) }
     }
 

@@ -27,7 +27,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let database = store_args::database(&args.log.database)?;
     let path = paths::log(&database, args.slot);
     let Some(found) = store.get(&path).await? else {
-        anyhow::bail!("{path} is absent: trimmed, a hole, or above the tail; `frazil log ls` shows what there is");
+        anyhow::bail!(
+            "{path} is absent: trimmed, a hole, or above the tail; `frazil log ls` shows what there is"
+        );
     };
     let checked = object::commit(path.as_ref(), &found.bytes, args.slot);
     let faults: Vec<String> = checked.faults.iter().map(ToString::to_string).collect();

@@ -34,7 +34,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let mut fold = begun.fold;
     fold_while(&store, &database, &mut fold, |next| next < limit).await?;
     let reached = fold.state.next();
-    ensure!(args.at.is_none_or(|at| at == reached), "slot {reached} is absent, so there is no state at {limit}");
+    ensure!(
+        args.at.is_none_or(|at| at == reached),
+        "slot {reached} is absent, so there is no state at {limit}"
+    );
     let kept = checkpoints(&store, &database, CHECKPOINTS_MAX).await?;
     match args.log.output.output {
         Output::Json => say(to_json(&fold, &kept)),
@@ -85,8 +88,15 @@ fn print_text(fold: &Fold, checkpoints: &[(Slot, Listed)]) {
     let state = &fold.state;
     let identity = state.identity();
     let dropped = if state.is_alive() { "" } else { " (dropped)" };
-    say(format_args!("database {}{dropped}   log {}   home {:?}", identity.database, identity.uuid, identity.home));
-    say(format_args!("  created {}   time of the last slot {}", time_text(identity.created), time_text(state.time())));
+    say(format_args!(
+        "database {}{dropped}   log {}   home {:?}",
+        identity.database, identity.uuid, identity.home
+    ));
+    say(format_args!(
+        "  created {}   time of the last slot {}",
+        time_text(identity.created),
+        time_text(state.time())
+    ));
     say(format_args!("  next slot {}   log hash {:032x}", state.next(), state.log_hash()));
     let bytes = u64::try_from(state.encode().len()).unwrap_or(u64::MAX);
     say(format_args!(
@@ -98,7 +108,11 @@ fn print_text(fold: &Fold, checkpoints: &[(Slot, Listed)]) {
     ));
     let mut tables = plain_table(&["table", "id", "columns", "bucket", "stream", "next", "rolled"]);
     for table in state.tables().all() {
-        let name = if table.dropped.is_some() { format!("{} (dropped)", table.name) } else { table.name.to_string() };
+        let name = if table.dropped.is_some() {
+            format!("{} (dropped)", table.name)
+        } else {
+            table.name.to_string()
+        };
         let head = vec![name, table.id.to_string(), columns_sql(&table.spec.schema)];
         let tails = table.buckets.iter().map(|((bucket, stream), tail)| {
             let stream = if *stream == Stream::Rows { "rows" } else { "changelog" };
@@ -109,15 +123,27 @@ fn print_text(fold: &Fold, checkpoints: &[(Slot, Listed)]) {
             None => drop(tables.add_row(head)),
             Some((first, rest)) => {
                 tables.add_row(head.into_iter().chain(first.iter().cloned()));
-                rest.iter().for_each(|tail| drop(tables.add_row(std::iter::repeat_n(String::new(), 3).chain(tail.iter().cloned()))));
+                rest.iter().for_each(|tail| {
+                    drop(tables.add_row(std::iter::repeat_n(String::new(), 3).chain(tail.iter().cloned())))
+                });
             }
         }
     }
     say(tables);
     for (slot, listed) in checkpoints {
-        say(format_args!("  checkpoint {slot}   {}   written {}", bytes_text(listed.size), time_text(listed.last_modified)));
+        say(format_args!(
+            "  checkpoint {slot}   {}   written {}",
+            bytes_text(listed.size),
+            time_text(listed.last_modified)
+        ));
     }
     for page in &fold.pages {
-        say(format_args!("  page {}..{}   level {}   {}", page.from, page.to, page.level, bytes_text(page.bytes)));
+        say(format_args!(
+            "  page {}..{}   level {}   {}",
+            page.from,
+            page.to,
+            page.level,
+            bytes_text(page.bytes)
+        ));
     }
 }
