@@ -4,10 +4,14 @@
 
 #![expect(unreachable_pub, reason = "a binary has no outside: `pub` says what a module offers to its neighbours")]
 
+mod bench;
 mod cmd;
 mod config;
 mod node;
+mod store_args;
+mod stored_log;
 mod telemetry;
+mod verify;
 
 use std::process::ExitCode;
 
