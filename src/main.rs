@@ -5,9 +5,11 @@
 #![expect(unreachable_pub, reason = "a binary has no outside: `pub` says what a module offers to its neighbours")]
 
 mod bench;
+mod client;
 mod cmd;
 mod config;
 mod node;
+mod output;
 mod store_args;
 mod stored_log;
 mod telemetry;
