@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[command(after_help = "Examples:\n  \
     frazil produce clicks clicks.ndjson\n  \
     tail -f app.log.ndjson | frazil produce clicks\n\n\
-    A request that is not answered is sent again under the same sequence number: no row is written twice, none is\n\
+    A request that is not answered is sent again under the same sequence number: no row is written twice, none is \
     lost. The same file sent again with the same --producer-id, --producer-epoch and batch sizes adds nothing either.")]
 pub(crate) struct Args {
     /// The table, or database.table
