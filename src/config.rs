@@ -107,7 +107,6 @@ pub struct Settings {
 }
 
 /// The process's environment, once.
-#[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
 pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
 }

@@ -147,7 +147,7 @@ pub async fn gateway(node: Node, janitor: bool, banner: impl FnOnce(&Running, &S
     let server = tokio::spawn(http::serve(listener, router, until(stopped)));
     let database = gateway.start().await?;
     if janitor {
-        env.spawn(keep_tidy(store, gateway.clone(), database, janitor_metrics));
+        env.spawn(keep_tidy(gateway.clone(), database, janitor_metrics));
     }
     banner(&running, &settings);
     wait_for_signal().await?;
@@ -173,7 +173,7 @@ fn ingress_options(settings: &Settings) -> IngressOptions {
 }
 
 /// The janitor of a process that also serves: it tidies what is open here, `default` from the start.
-async fn keep_tidy(store: Store, gateway: Gateway, first: Arc<Database>, metrics: frazil_compactor::Metrics) {
+async fn keep_tidy(gateway: Gateway, first: Arc<Database>, metrics: frazil_compactor::Metrics) {
     let mut tidied: Vec<Name> = Vec::new();
     let mut waiting = vec![first];
     loop {
@@ -184,7 +184,6 @@ async fn keep_tidy(store: Store, gateway: Gateway, first: Arc<Database>, metrics
         }
         tokio::time::sleep(Duration::from_secs(5)).await;
         waiting = gateway.opened().into_iter().filter(|open| !tidied.contains(open.name())).collect();
-        drop(store.description()); // the store lives as long as its janitors
     }
 }
 
@@ -215,26 +214,43 @@ async fn follow_databases(
     let mut tidied: Vec<Name> = Vec::new();
     loop {
         match store.list_databases().await {
-            Ok(databases) => {
-                for database in databases.into_iter().filter(|name| !tidied.contains(name)).collect::<Vec<_>>() {
-                    let opened = Replica::open(store.clone(), database.clone(), env.clone(), protocol.clone()).await;
-                    match opened {
-                        Ok(replica) => {
-                            let committer =
-                                Committer::new(replica, writer.clone(), CommitterOptions::default(), Arc::new(|_| {}));
-                            let janitor = Janitor::new(committer, JanitorOptions::default(), metrics.clone());
-                            drop(tokio::spawn(async move { janitor.run(false).await }));
-                            tidied.push(database);
-                        }
-                        Err(error) => tracing::error!(%database, %error, "a database cannot be opened; run `frazil verify`"),
+            Ok(mut databases) => {
+                databases.retain(|name| !tidied.contains(name));
+                for database in databases {
+                    if tidy(&store, &database, &env, &protocol, (&writer, &metrics)).await {
+                        tidied.push(database);
                     }
                 }
             }
-            Err(error) => tracing::error!(%error, "the databases cannot be listed; run `frazil status`, and look at the store"),
+            Err(error) => {
+                tracing::error!(%error, "the databases cannot be listed; run `frazil status`, and look at the store");
+            }
         }
         let pause = if tidied.is_empty() { Duration::from_secs(5) } else { DATABASES_PAUSE };
         tokio::time::sleep(pause).await;
     }
+}
+
+/// Starts the janitor of a database, if its log can be folded.
+async fn tidy(
+    store: &Store,
+    database: &Name,
+    env: &Env,
+    protocol: &Protocol,
+    (writer, metrics): (&WriterInfo, &frazil_compactor::Metrics),
+) -> bool {
+    let opened = Replica::open(store.clone(), database.clone(), env.clone(), protocol.clone()).await;
+    let replica = match opened {
+        Ok(replica) => replica,
+        Err(error) => {
+            tracing::error!(%database, %error, "a database cannot be opened; run `frazil verify`");
+            return false;
+        }
+    };
+    let committer = Committer::new(replica, writer.clone(), CommitterOptions::default(), Arc::new(|_| {}));
+    let janitor = Janitor::new(committer, JanitorOptions::default(), metrics.clone());
+    drop(tokio::spawn(async move { janitor.run(false).await }));
+    true
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

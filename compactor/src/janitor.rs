@@ -103,25 +103,30 @@ impl Janitor {
         let mut next = self.replica.watch();
         let mut pause = self.options.pause_min;
         loop {
-            let before = self.replica.next();
-            let outcome = self.round().await;
-            match &outcome {
-                Ok(report) if *report != Report::default() => {
-                    tracing::info!(database = %self.replica.database(), ?report, "a janitor's round");
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(database = %self.replica.database(), %error, "a janitor's round failed; it tries again"),
-            }
-            let quiet = self.replica.next() == before && outcome.is_ok();
+            let quiet = self.tell_of_round().await;
             pause = if quiet { (pause * 2).min(self.options.pause_max) } else { self.options.pause_min };
             if watches && quiet {
-                let woken = async {
-                    next.mark_unchanged();
-                    drop(next.changed().await);
-                };
-                drop(tokio::time::timeout(self.options.pause_max, woken).await);
+                next.mark_unchanged();
+                drop(tokio::time::timeout(self.options.pause_max, next.changed()).await);
             }
             tokio::time::sleep(if watches { self.options.pause_min } else { pause }).await;
+        }
+    }
+
+    /// One round and a line about it. Whether nothing new was found.
+    async fn tell_of_round(&self) -> bool {
+        let before = self.replica.next();
+        match self.round().await {
+            Ok(report) => {
+                if report != Report::default() {
+                    tracing::info!(database = %self.replica.database(), ?report, "a janitor's round");
+                }
+                self.replica.next() == before
+            }
+            Err(error) => {
+                tracing::warn!(database = %self.replica.database(), %error, "a janitor's round failed; it tries again");
+                false
+            }
         }
     }
 

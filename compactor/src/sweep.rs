@@ -1,6 +1,7 @@
 //! The orphan sweep: segments that nothing refers to and nothing can refer to any more (rule 12), and probes left behind.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use frazil_log::error::Result;
@@ -62,12 +63,13 @@ async fn referenced(janitor: &Janitor, memory: &mut Memory) -> Result<BTreeSet<S
     };
     memory.referenced.retain(|(from, to), _| pages.iter().any(|page| page.from == *from && page.to == *to));
     for page in &pages {
-        let key = (page.from, page.to);
-        if !memory.referenced.contains_key(&key) {
-            let places = replica.read_page(page).await?;
-            memory.referenced.insert(key, segments(&places).collect());
+        match memory.referenced.entry((page.from, page.to)) {
+            Entry::Occupied(known) => all.extend(known.get()),
+            Entry::Vacant(unknown) => {
+                let places = replica.read_page(page).await?;
+                all.extend(unknown.insert(segments(&places).collect()).iter());
+            }
         }
-        all.extend(memory.referenced.get(&key).into_iter().flatten());
     }
     Ok(all)
 }

@@ -134,10 +134,14 @@ fn metrics_in_code() -> BTreeSet<String> {
             let argument = text[at + call.len()..].trim_start();
             if let Some(literal) = argument.strip_prefix('"') {
                 let name = literal.split('"').next().unwrap_or("");
-                found.insert(format!("frazil_{}", name.trim_start_matches("frazil_")));
+                let unit = if call.contains("unit") { unit(literal) } else { String::new() };
+                found.insert(format!("frazil_{}{unit}", name.trim_start_matches("frazil_")));
             }
         }
         for (at, _) in text.match_indices("\"frazil_") {
+            if text[..at].trim_end().ends_with(".register_with_unit(") {
+                continue; // found above, with its unit
+            }
             let name = text[at + 1..].split('"').next().unwrap_or("");
             if file.name() == "metrics.rs" && is_metric_name(name) {
                 found.insert(name.to_owned());
@@ -148,6 +152,17 @@ fn metrics_in_code() -> BTreeSet<String> {
         .into_iter()
         .map(|name| name.trim_end_matches("_total").to_owned())
         .collect()
+}
+
+/// What the registry puts behind the name of a metric with a unit: `_seconds` for `Unit::Seconds`.
+fn unit(call: &str) -> String {
+    let statement = call.split(';').next().unwrap_or("");
+    let unit = statement.split_once("Unit::").map_or("", |(_, rest)| rest);
+    let unit: String = unit
+        .chars()
+        .take_while(|character| character.is_alphanumeric())
+        .collect();
+    format!("_{}", unit.to_lowercase())
 }
 
 fn is_metric_name(name: &str) -> bool {

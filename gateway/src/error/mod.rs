@@ -257,7 +257,7 @@ impl From<frazil_log::Error> for Problem {
             ErrorKind::Unavailable | ErrorKind::Stale | ErrorKind::Denied => Kind::StoreUnavailable,
             ErrorKind::Corrupt => Kind::Corrupt,
             ErrorKind::Unsupported => Kind::Unsupported,
-            ErrorKind::Internal => Kind::Internal,
+            ErrorKind::Internal | ErrorKind::Diverged => Kind::Internal,
         };
         Self::new(kind, error.to_string())
     }

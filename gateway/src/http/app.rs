@@ -158,6 +158,8 @@ pub struct Produce {
     pub request_hash: u128,
     /// How long the client waits for the verdict.
     pub timeout: Duration,
+    /// How long the body took from bytes to Arrow.
+    pub decode_time: Duration,
 }
 
 /// One request of an idempotent producer.

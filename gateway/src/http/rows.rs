@@ -61,7 +61,9 @@ pub(super) async fn produce(
 
     for _ in 0..CREATE_ATTEMPTS {
         let target = target(&doors, &db, &table, params.create).await?;
+        let began = tokio::time::Instant::now();
         let (batch, create) = rows(&doors, format, admitted.bytes.clone(), target.as_ref()).await?;
+        let decode_time = began.elapsed();
         let buckets = target.as_ref().map_or(1, |table| table.spec.buckets);
         let created = create.as_ref().map(|spec| format!("{table} ({})", columns_sql(&spec.schema)));
         let request = Produce {
@@ -75,6 +77,7 @@ pub(super) async fn produce(
             producer: producer.clone(),
             request_hash,
             timeout: params.timeout.unwrap_or(doors.options.request_deadline),
+            decode_time,
         };
         match doors.app.produce(request).await {
             Err(problem) if problem.kind() == Kind::Exists && created.is_some() => {}

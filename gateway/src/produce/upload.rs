@@ -18,7 +18,7 @@ use super::flush::{Built, Upload};
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Uploads a flush's segments in parallel, and names them in the flush.
-pub async fn segments(replica: &Replica, built: Built) -> Result<Flush> {
+pub(super) async fn segments(replica: &Replica, built: Built) -> Result<Flush> {
     let mut flush = built.flush;
     // Named by what is folded now (rule 12): the fold refuses the flush if it takes a window's time to land.
     flush.segments = future::try_join_all(built.uploads.into_iter().map(|upload| segment(replica, upload))).await?;

@@ -29,6 +29,7 @@ const ID_ATTEMPTS: usize = 16;
 impl Gateway {
     pub(super) async fn append(&self, request: Produce) -> Result<Ack, Problem> {
         let began = self.inner.parts.env.now();
+        self.inner.parts.metrics.ack_stage(AckStage::Decode, request.decode_time);
         let database = self.database_named(&request.database).await?;
         let deadline = Instant::now() + request.timeout;
         for _ in 0..ID_ATTEMPTS {

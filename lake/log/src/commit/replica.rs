@@ -269,7 +269,13 @@ impl Replica {
                 }
                 match commit {
                     None => return Ok(self.next()),
-                    Some(commit) => self.absorb(&commit)?,
+                    Some(commit) => match self.absorb(&commit) {
+                        Err(error) if error.kind() == ErrorKind::Diverged => {
+                            self.judge_divergence(&commit, error).await?;
+                            self.absorb(&commit)?;
+                        }
+                        absorbed => absorbed?,
+                    },
                 }
             }
             read_ahead = (read_ahead * 2).min(READ_AHEAD_MAX);

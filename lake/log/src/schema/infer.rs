@@ -205,7 +205,6 @@ fn at_column(path: &Path<'_>, message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
     use std::sync::Arc;
 
     use arrow::datatypes::IntervalUnit;
@@ -272,10 +271,10 @@ mod tests {
 
     #[test]
     fn nullability_ids_and_extensions_are_kept_and_pseudo_columns_left_out() {
-        let uuid = Field::new("u", DataType::FixedSizeBinary(16), false).with_metadata(HashMap::from([(
+        let uuid = Field::new("u", DataType::FixedSizeBinary(16), false).with_metadata([(
             EXTENSION_NAME_KEY.to_owned(),
             "arrow.uuid".to_owned(),
-        )]));
+        )].into());
         let pseudo = PSEUDO_COLUMNS.map(|name| Field::new(name, DataType::Int64, true));
         let fields = pseudo
             .into_iter()

@@ -5,7 +5,6 @@
 //! is checked by [`walk`] before it is called. To decode some columns only, a smaller message with just their nodes and
 //! buffers, offsets shifted, is written and given to Arrow.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -287,7 +286,7 @@ fn read(body: &Buffer, batch: ipc::RecordBatch<'_>, fields: Vec<FieldRef>) -> Re
         body,
         batch,
         schema,
-        &HashMap::new(),
+        &Default::default(), // no dictionaries
         None,
         &ipc::MetadataVersion::V5,
     )
