@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use bytes::Bytes;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
