@@ -302,3 +302,26 @@ fn no_object_ever_changes() {
     assert_eq!(listed, found, "each object has its sum: add new ones with UPDATE_GOLDEN=1");
     assert!(found.len() > 20);
 }
+
+/// Eight hexadecimal digits.
+fn is_place(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `docs/format.md` reads one object byte by byte, as `xxd` shows it.
+#[test]
+fn the_object_that_the_docs_read_by_hand_is_the_golden_one() {
+    let page = fs::read_to_string(root().join("../../docs/format.md")).expect("docs/format.md is there");
+    let mut dumped = Vec::new();
+    for line in page.lines() {
+        let Some((at, rest)) = line.split_once(": ").filter(|(at, _)| is_place(at)) else { continue };
+        assert_eq!(usize::from_str_radix(at, 16), Ok(dumped.len()), "{line}");
+        let digits: String = rest.split("  ").next().unwrap_or_default().split(' ').collect();
+        let pairs = (0..digits.len()).step_by(2).map(|at| &digits[at..at + 2]);
+        dumped.extend(pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal digits")));
+    }
+    assert!(
+        dumped == read("commit/v1/dropped_and_created_again.bin"),
+        "the dump in docs/format.md is another"
+    );
+}
