@@ -3,6 +3,9 @@
 //! Start reading at [`cmd`] for what a user types, at [`node`] for how a process is put together.
 
 mod cmd;
+mod config;
+mod node;
+mod telemetry;
 
 use std::process::ExitCode;
 

@@ -91,11 +91,11 @@ fn spec_of(janitor: &Janitor, table: TableId) -> Option<TableSpec> {
 async fn write_run(janitor: &Janitor, work: &Work, spec: &TableSpec, run: Run, segment: &mut SegmentDraft) -> Result<()> {
     segment.sources.extend(run.places.iter().map(|place| place.object));
     let (fields, schema) = fields(spec);
-    let read = stream::iter(run.places.iter().map(|place| read_place(janitor, place, &fields, &schema))).buffered(READS);
-    let batches: Vec<Vec<RecordBatch>> = read.try_collect().await?;
-    let batches = join(batches.into_iter().flatten().collect(), &schema)?;
     let times = run.places.iter().map(|place| place.time);
     let times = times.clone().min().zip(times.max());
+    let reads = run.places.into_iter().map(|place| read_place(janitor, place, &fields, &schema));
+    let batches: Vec<Vec<RecordBatch>> = stream::iter(reads).buffered(READS).try_collect().await?;
+    let batches = join(batches.into_iter().flatten().collect(), &schema)?;
     let mut columns: Vec<i32> = spec.schema.columns.iter().map(|column| column.id).collect();
     columns.push(spec.pseudo.timestamp);
     let meta = SliceMeta {
@@ -122,9 +122,9 @@ fn fields(spec: &TableSpec) -> (Vec<FieldRef>, SchemaRef) {
     (fields, Arc::new(ArrowSchema::new(all)))
 }
 
-async fn read_place(janitor: &Janitor, place: &Place, fields: &[FieldRef], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+async fn read_place(janitor: &Janitor, place: Place, fields: &[FieldRef], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     let wanted: Vec<usize> = (0..fields.len()).collect();
-    let read = janitor.replica.read_place(place, fields, &wanted).await?;
+    let read = janitor.replica.read_place(&place, fields, &wanted).await?;
     let with_time = read.into_iter().map(|batch| {
         let time = TimestampMicrosecondArray::from_value(place.time, batch.num_rows()).with_timezone("UTC");
         let columns = batch.columns().iter().cloned().chain([Arc::new(time) as ArrayRef]).collect();

@@ -1,4 +1,16 @@
-//! (written next)
+//! Frazil's doors, and what lies right behind them: rows in (produce) and rows out (consume).
+//!
+//! Invariants:
+//! * a door translates only: it turns a request into a call of [`http::app::Application`] and the answer into bytes;
+//! * what one side writes the other reads: [`consume::encode`] and [`produce::decode`] are each other's reverse;
+//! * bytes from the network never panic the process, and decode to a bounded amount of memory.
+//!
+//! Start reading at [`http`], then [`service`] (what the doors open onto), [`produce`] and [`consume`]; problems are in
+//! [`error`].
+
 pub mod consume;
+pub mod error;
+pub mod http;
 pub mod metrics;
 pub mod produce;
+pub mod service;

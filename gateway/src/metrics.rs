@@ -2,46 +2,48 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 /// A stage of an acknowledgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[allow(non_camel_case_types)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckStage {
     /// Body to Arrow
     Decode,
-    /// Waiting for room and for a flush
+    /// Waiting for a flush: for its pace, a token, a free flight
     Buffer,
-    /// The slot's PUT
+    /// The slot's PUT, from when it left to its answer
     Store,
-    /// From the request's arrival to its answer
+    /// From that answer until the slot is folded: slots before it come first
+    Order,
+    /// All of it, from the decoded request to its answer
     Total,
+}
+
+impl AckStage {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Buffer => "buffer",
+            Self::Store => "store",
+            Self::Order => "order",
+            Self::Total => "total",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabels {
-    stage: AckStage,
-}
-
-/// A request, by its route's name and the answer's status.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RequestLabels {
-    /// `produce`, `consume`, …
-    pub route: &'static str,
-    /// The HTTP status.
-    pub status: u16,
+    stage: &'static str,
 }
 
 /// The gateway's numbers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     ack_stage_seconds: Family<StageLabels, Histogram>,
-    /// Requests, by route and status.
-    pub requests_total: Family<RequestLabels, Counter>,
     /// Rows acknowledged, duplicates not counted.
     pub rows_produced_total: Counter,
     /// Rows handed out.
@@ -56,7 +58,6 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             ack_stage_seconds: Family::new_with_constructor(latency),
-            requests_total: Family::default(),
             rows_produced_total: Counter::default(),
             rows_consumed_total: Counter::default(),
         }
@@ -71,13 +72,12 @@ impl Metrics {
             "How long each stage of an acknowledgement took",
             self.ack_stage_seconds.clone(),
         );
-        registry.register("frazil_requests", "Requests, by route and status", self.requests_total.clone());
         registry.register("frazil_rows_produced", "Rows acknowledged", self.rows_produced_total.clone());
         registry.register("frazil_rows_consumed", "Rows handed out", self.rows_consumed_total.clone());
     }
 
     /// Notes one stage of one acknowledgement.
     pub fn ack_stage(&self, stage: AckStage, took: Duration) {
-        self.ack_stage_seconds.get_or_create(&StageLabels { stage }).observe(took.as_secs_f64());
+        self.ack_stage_seconds.get_or_create(&StageLabels { stage: stage.label() }).observe(took.as_secs_f64());
     }
 }

@@ -1,8 +1,24 @@
-//! (written next)
+//! `frazil compactor`: the worker that keeps every log of a store tidy. Any number may run; any one may be killed.
+
+use std::process::ExitCode;
+
+use crate::cmd::gateway::{print_banner, run_process};
+use crate::config::ProcessArgs;
+use crate::node;
+
 /// Arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Example:\n  frazil compactor --store s3://bucket/prefix")]
+pub struct Args {
+    #[command(flatten)]
+    process: ProcessArgs,
+}
 
-pub fn run(_args: Args) -> anyhow::Result<std::process::ExitCode> {
-    anyhow::bail!("not written yet")
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let settings = args.process.settle(None)?;
+    run_process(settings, |node| {
+        node::compactor(node, |store| {
+            print_banner(&[format!("frazil {}  compactor   store {store}", env!("CARGO_PKG_VERSION"))]);
+        })
+    })
 }

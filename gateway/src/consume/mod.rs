@@ -1,1 +1,8 @@
+//! Rows out: positions, reading by position, and record batches as bytes.
+//!
+//! Start reading at [`position`], [`reader`] and [`encode`].
+
+pub mod encode;
+pub(crate) mod follow;
+pub mod position;
 pub mod reader;

@@ -20,7 +20,7 @@ use frazil_log::error::{Error, Result};
 use frazil_log::format::commit::{ProducerStamp, WriterInfo};
 use frazil_log::id::{Incarnation, ProposalName};
 use frazil_log::state::verdict::{Acceptance, Fate, Refusal, Verdict};
-use frazil_log::store::{CreateOutcome, PutPayload, paths};
+use frazil_log::store::{ClockVerdict, CreateOutcome, PutPayload, paths, skew};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -168,6 +168,7 @@ impl Ingress {
                 heard.0.succeeded();
                 heard.1.ack_stage(AckStage::Store, took);
             }
+            PutSeenAs::Folded(after) => heard.1.ack_stage(AckStage::Order, after),
             PutSeenAs::Failed(error) => heard.0.failed(error.kind(), &error.to_string()),
         });
         let committer = Committer::new(replica.clone(), writer, options.committer.clone(), listener);
@@ -219,6 +220,7 @@ impl Ingress {
         if let Some(why) = self.inner.health.read_only() {
             return Err(Failure::ReadOnly(why));
         }
+        self.check_clock().await?;
         let _memory = self.make_room(&request).await?;
         let _seat = match &request.producer {
             None => None,
@@ -242,6 +244,33 @@ impl Ingress {
             }
         }
         self.inner.wake.notify_one();
+    }
+
+    /// Rule 13: whose clock is far from the store's does not write. A difference may be that of a machine that slept since the last
+    /// answer, so it must show in a fresh one.
+    async fn check_clock(&self) -> Result<(), Failure> {
+        if self.clock_ahead_ms().is_none() {
+            return Ok(());
+        }
+        if let Err(error) = self.inner.replica.confirm_tail().await {
+            return Err(Failure::ReadOnly(error.to_string()));
+        }
+        match self.clock_ahead_ms() {
+            None => Ok(()),
+            Some(ms) => Err(Failure::ReadOnly(format!(
+                "this machine's clock differs from the store's by {} s: set it (NTP)",
+                ms / 1_000
+            ))),
+        }
+    }
+
+    /// How far the own clock is ahead, if that is too far to write; the store's is known from its answers.
+    fn clock_ahead_ms(&self) -> Option<i64> {
+        let seen = self.inner.replica.store().date_latest()?;
+        let since = i64::try_from(seen.received.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let received = self.env().now().wall.saturating_sub(since);
+        let skew = skew(seen.date, received..=received);
+        (skew.verdict() == ClockVerdict::StopWriting).then_some(skew.ms)
     }
 
     fn is_idle(&self) -> bool {

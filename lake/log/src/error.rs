@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Unsupported,
     /// What the caller held is no longer in the log (trimmed): pin again from the newest state.
     Stale,
+    /// This node's fold differs from another's: one of the two is wrong, and this one stops (rule 9).
+    Diverged,
     /// An invariant of this program does not hold: a bug.
     Internal,
 }

@@ -60,6 +60,8 @@ pub struct Flush {
 pub enum PutSeenAs {
     /// It answered: Committed or Lost.
     Answered(Duration),
+    /// A Committed slot is folded, so long after its answer.
+    Folded(Duration),
     /// It did not answer, or with an error.
     Failed(Arc<Error>),
 }
@@ -301,7 +303,10 @@ impl Committer {
         let replica = &self.inner.replica;
         let slot = commit.header.slot;
         if matches!(outcome, CreateOutcome::Committed) {
-            return self.believe_ours(commit, sent).await.map(Some);
+            let answered = replica.env().now();
+            let landed = self.believe_ours(commit, sent).await?;
+            (self.inner.listener)(PutSeenAs::Folded(replica.env().now().since(&answered)));
+            return Ok(Some(landed));
         }
         if let Some(landed) = self.folded_as(commit) {
             return Ok(Some(landed));

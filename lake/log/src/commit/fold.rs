@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::checkpoint::PageRef;
 use crate::format::commit::Commit;
 use crate::format::envelope::Sealed;
@@ -75,16 +75,26 @@ impl Fold {
             && *own != hash
             && commit.header.slot != 0
         {
-            return Err(Error::internal(format!(
+            return Err(Error::new(ErrorKind::Diverged, format!(
                 "log hash at slot {slot}: this node folded {own:032x}, the writer of slot {} ({} {}) folded {hash:032x}; \
                  one of the two is wrong, and this node stops before it answers anything (rule 9)",
                 commit.header.slot, commit.header.writer.incarnation, commit.header.writer.version
             )));
         }
+        self.absorb_unchecked(commit)
+    }
+
+    /// Folds the next slot, whatever its writer folded.
+    pub(super) fn absorb_unchecked(&mut self, commit: &Commit) -> Result<Applied> {
         let from = self.state.boundary();
         let applied = self.state.apply(commit)?;
         self.note(commit, &applied, from)?;
         Ok(applied)
+    }
+
+    /// The log hash at a slot, if it is remembered.
+    pub fn hash_at(&self, slot: Slot) -> Option<u128> {
+        self.hashes.get(&slot).copied()
     }
 
     /// Takes in what [`State::begin`] or [`State::apply`] did.

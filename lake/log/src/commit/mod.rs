@@ -12,5 +12,6 @@ pub mod open;
 mod proof;
 #[cfg(test)]
 pub(crate) mod tests;
+mod refold;
 pub mod replica;
 mod rows;

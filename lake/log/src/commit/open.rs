@@ -34,7 +34,8 @@ pub async fn read_checkpoint(store: &Store, database: &Name, slot: Slot, rules: 
     let path = paths::checkpoint(database, slot);
     let Some(object) = store.get(&path).await? else { return Ok(None) };
     let checkpoint = Checkpoint::decode(path.as_ref(), &object.bytes, slot)?;
-    let state = State::decode(path.as_ref(), 0, &checkpoint.state, rules.clone())?;
+    let start = checkpoint.header.state_start(object.bytes.len() as u64);
+    let state = State::decode(path.as_ref(), start, &checkpoint.state, rules.clone())?;
     if state.next() != slot || state.identity().uuid != checkpoint.header.log_uuid || state.identity().database != *database {
         return Err(Error::corrupt(format!(
             "{path}: expected the state of database {database} at slot {slot}, found {} at slot {}",

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::future;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -52,6 +53,8 @@ struct Inner {
     proof: Mutex<Proof>,
     turn: tokio::sync::Mutex<Turn>,
     asked: AtomicU64,
+    polls: tokio::sync::Mutex<()>,
+    polled: Mutex<Option<Moment>>,
     next: watch::Sender<Slot>,
     waiting: Mutex<BTreeMap<ProposalName, oneshot::Sender<Fate>>>,
     /// Own commits that were answered Committed and wait for their turn.
@@ -92,6 +95,8 @@ impl Replica {
                 proof: Mutex::new(proof),
                 turn: tokio::sync::Mutex::new(Turn { confirmed: 0 }),
                 asked: AtomicU64::new(0),
+                polls: tokio::sync::Mutex::new(()),
+                polled: Mutex::new(None),
                 waiting: Mutex::new(BTreeMap::new()),
                 arrived: Mutex::new(BTreeMap::new()),
                 pages: PageCache::default(),
@@ -194,6 +199,19 @@ impl Replica {
         Ok(tail)
     }
 
+    /// [Confirms](Self::confirm_tail) the tail unless it was confirmed less than `pause` ago, by whomever: any number of waiting
+    /// readers cost one request each `pause`.
+    pub async fn poll_tail(&self, pause: Duration) -> Result<()> {
+        let _turn = self.inner.polls.lock().await;
+        let fresh = self.inner.polled.lock().is_some_and(|at| self.inner.env.now().since(&at) < pause);
+        if fresh {
+            return Ok(());
+        }
+        self.confirm_tail().await?;
+        *self.inner.polled.lock() = Some(self.inner.env.now());
+        Ok(())
+    }
+
     /// Folds until `slot` is folded or shown to be absent.
     pub async fn advance_past(&self, slot: Slot) -> Result<()> {
         let _turn = self.inner.turn.lock().await;
@@ -251,7 +269,13 @@ impl Replica {
                 }
                 match commit {
                     None => return Ok(self.next()),
-                    Some(commit) => self.absorb(&commit)?,
+                    Some(commit) => match self.absorb(&commit) {
+                        Err(error) if error.kind() == ErrorKind::Diverged => {
+                            self.judge_divergence(&commit, error).await?;
+                            self.absorb(&commit)?;
+                        }
+                        absorbed => absorbed?,
+                    },
                 }
             }
             read_ahead = (read_ahead * 2).min(READ_AHEAD_MAX);

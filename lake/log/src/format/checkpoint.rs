@@ -35,6 +35,13 @@ pub struct CheckpointHeader {
     pub list_bytes: u64,
 }
 
+impl CheckpointHeader {
+    /// The byte at which the state begins in an object of so many bytes.
+    pub fn state_start(&self, object_bytes: u64) -> u64 {
+        object_bytes.saturating_sub(self.list_bytes).saturating_sub(self.state_bytes)
+    }
+}
+
 /// An index page, by the slots that it covers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PageRef {
@@ -66,28 +73,47 @@ pub struct Checkpoint {
     pub pages: Vec<PageRef>,
 }
 
-/// Seals a checkpoint.
-pub fn seal_checkpoint(log_uuid: Uuid, slot: Slot, log_hash: u128, state: Bytes, pages: &[PageRef]) -> Result<Sealed> {
-    let mut list = Writer::new();
-    list.count(pages.len());
-    for page in pages {
-        list.varint(page.from);
-        list.varint(page.to);
-        list.u8(page.level);
-        list.varint(page.bytes);
-    }
-    let list = Bytes::from(list.into_bytes());
-    let mut header = Writer::new();
-    header.uuid(log_uuid);
-    header.varint(slot);
-    header.u128(log_hash);
-    header.text(env!("CARGO_PKG_VERSION"));
-    header.count(state.len());
-    header.count(list.len());
-    envelope::seal(ObjectKind::Checkpoint, header, vec![state, list])
+/// Seals a checkpoint, written by this version.
+pub fn seal_checkpoint(
+    log_uuid: Uuid,
+    slot: Slot,
+    log_hash: u128,
+    state: Bytes,
+    pages: &[PageRef],
+) -> Result<Sealed> {
+    let header = CheckpointHeader {
+        log_uuid,
+        slot,
+        log_hash,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        state_bytes: state.len() as u64,
+        list_bytes: 0,
+    };
+    Checkpoint { header, state, pages: pages.to_vec() }.seal()
 }
 
 impl Checkpoint {
+    /// Seals it; the lengths in its header are taken from its parts.
+    pub fn seal(&self) -> Result<Sealed> {
+        let mut list = Writer::new();
+        list.count(self.pages.len());
+        for page in &self.pages {
+            list.varint(page.from);
+            list.varint(page.to);
+            list.u8(page.level);
+            list.varint(page.bytes);
+        }
+        let list = Bytes::from(list.into_bytes());
+        let mut header = Writer::new();
+        header.uuid(self.header.log_uuid);
+        header.varint(self.header.slot);
+        header.u128(self.header.log_hash);
+        header.text(&self.header.version);
+        header.count(self.state.len());
+        header.count(list.len());
+        envelope::seal(ObjectKind::Checkpoint, header, vec![self.state.clone(), list])
+    }
+
     /// Reads the whole checkpoint of `slot`, verified.
     pub fn decode(object: &str, bytes: &Bytes, slot: Slot) -> Result<Self> {
         let envelope = Envelope::decode(object, bytes, ObjectKind::Checkpoint)?;
@@ -103,19 +129,27 @@ impl Checkpoint {
             list_bytes: r.varint()?,
         };
         envelope::finish_header(r)?;
-        if header.slot != slot || header.state_bytes.checked_add(header.list_bytes) != Some(envelope.body_bytes) {
-            return Err(here.corrupt(&format!("the checkpoint of slot {slot}"), format!("slot {}", header.slot)));
+        if header.slot != slot
+            || header.state_bytes.checked_add(header.list_bytes) != Some(envelope.body_bytes)
+        {
+            return Err(
+                here.corrupt(&format!("the checkpoint of slot {slot}"), format!("slot {}", header.slot))
+            );
         }
-        let start = usize::try_from(envelope.body_start()).map_err(|_| Error::internal("headers fit memory"))?;
-        let split = start + usize::try_from(header.state_bytes).map_err(|_| Error::internal("bodies fit memory"))?;
+        let start =
+            usize::try_from(envelope.body_start()).map_err(|_| Error::internal("headers fit memory"))?;
+        let split =
+            start + usize::try_from(header.state_bytes).map_err(|_| Error::internal("bodies fit memory"))?;
         let mut r = Reader::new(object, split as u64, &bytes[split..]);
+        let here = r.clone();
         let pages = r.sequence(4, |r| {
             Ok(PageRef { from: r.varint()?, to: r.varint()?, level: r.u8()?, bytes: r.varint()? })
         })?;
-        let gapless = pages.windows(2).all(|pair| pair[0].to == pair[1].from);
-        let spans = pages.iter().all(|page| page.from < page.to);
-        if !gapless || !spans || pages.first().is_some_and(|page| page.from != 0) || pages.last().is_some_and(|page| page.to != slot) {
-            return Err(r.corrupt(&format!("pages that tile the slots below {slot}"), "others"));
+        let tiled = pages
+            .iter()
+            .try_fold(0, |end, page| (page.from == end && page.from < page.to).then_some(page.to));
+        if tiled != Some(slot) {
+            return Err(here.corrupt(&format!("pages that tile the slots below {slot}"), "others"));
         }
         r.finish()?;
         Ok(Self { header, state: bytes.slice(start..split), pages })

@@ -96,6 +96,9 @@ pub struct ProducerStamp {
     pub seq: u64,
 }
 
+/// The least bytes of an encoded proposal: one without a producer and entries.
+const PROPOSAL_BYTES_MIN: usize = 37;
+
 /// The longest producer id, in bytes.
 pub const PRODUCER_ID_BYTES_MAX: usize = 128;
 
@@ -120,12 +123,7 @@ impl Proposal {
         let mut r = reader.record()?;
         let (name, base) = (decode_name(&mut r)?, r.varint()?);
         let producer = if r.flag()? {
-            let here = r.clone();
-            let stamp = ProducerStamp { id: r.text()?, epoch: r.varint()?, seq: r.varint()? };
-            if stamp.id.is_empty() || stamp.id.len() > PRODUCER_ID_BYTES_MAX {
-                return Err(here.corrupt("a producer id of 1 to 128 bytes", stamp.id.len()));
-            }
-            Some(stamp)
+            Some(ProducerStamp { id: decode_producer_id(&mut r)?, epoch: r.varint()?, seq: r.varint()? })
         } else {
             None
         };
@@ -134,6 +132,15 @@ impl Proposal {
         r.finish()?;
         Ok(Self { name, base, producer, request_hash, entries })
     }
+}
+
+pub(crate) fn decode_producer_id(r: &mut Reader<'_>) -> Result<String> {
+    let here = r.clone();
+    let id = r.text()?;
+    if id.is_empty() || id.len() > PRODUCER_ID_BYTES_MAX {
+        return Err(here.corrupt(&format!("a producer id of 1 to {PRODUCER_ID_BYTES_MAX} bytes"), id.len()));
+    }
+    Ok(id)
 }
 
 pub(crate) fn encode_name(name: ProposalName, w: &mut Writer) {
@@ -167,6 +174,9 @@ pub struct Commit {
 
 impl CommitHeader {
     /// Seals the header with a body.
+    ///
+    /// # Errors
+    /// `Invalid` for a header above the limit; `Internal` if what was sealed could not be read back: it must not be written.
     pub fn seal(&self, body: Vec<Bytes>) -> Result<Sealed> {
         let mut w = Writer::new();
         w.varint(self.slot);
@@ -192,7 +202,10 @@ impl CommitHeader {
         self.slices.iter().for_each(|slice| slice.encode(&mut w));
         w.count(self.proposals.len());
         self.proposals.iter().for_each(|proposal| proposal.encode(&mut w));
-        envelope::seal(ObjectKind::Commit, w, body)
+        let sealed = envelope::seal(ObjectKind::Commit, w, body)?;
+        Commit::decode("a commit not yet written", &sealed.head, self.slot)
+            .map_err(|error| envelope::not_readable(&error))?;
+        Ok(sealed)
     }
 
     fn decode(mut r: Reader<'_>) -> Result<Self> {
@@ -222,7 +235,7 @@ impl CommitHeader {
                 return Err(here.corrupt("slices in segments that the header names", index));
             }
         }
-        let proposals = r.sequence(36, Proposal::decode)?;
+        let proposals = r.sequence(PROPOSAL_BYTES_MIN, Proposal::decode)?;
         envelope::finish_header(r)?;
         Ok(Self {
             slot,
@@ -248,7 +261,9 @@ impl Commit {
         let commit =
             Self { envelope, header: CommitHeader::decode(here.clone())?, entries_hash: xxh3_128(header) };
         if commit.header.slot != slot {
-            return Err(here.corrupt(&format!("the commit of slot {slot}"), format!("slot {}", commit.header.slot)));
+            return Err(
+                here.corrupt(&format!("the commit of slot {slot}"), format!("slot {}", commit.header.slot))
+            );
         }
         let end = commit.header.slices.iter().filter(|slice| slice.home == SliceHome::Here);
         if let Some(slice) = end.clone().find(|slice| slice.object_range(0).end > envelope.body_bytes) {

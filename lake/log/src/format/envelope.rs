@@ -4,10 +4,10 @@
 //!   0  8   magic            "FRAZIL" 0D 0A   (a text-mode transfer breaks it visibly)
 //!   8  1   kind             1 commit · 2 segment · 3 checkpoint · 4 index page
 //!   9  1   version          of that kind's header
-//!  10  2   zero
+//!  10  2   zero; anything else is a field that this version does not know
 //!  12  4   header length    u32, a multiple of 8
 //!  16  8   features         bits that a reader must know; an unknown one stops it
-//!  24  8   body length      u64
+//!  24  8   body length      u64, at most 2^62
 //!  32 16   content hash     XXH3-128 of header and body
 //!  48  8   header checksum  XXH3-64 of the header
 //!  56  8   XXH3-64 of bytes 0 to 56
@@ -27,6 +27,9 @@ pub const ENVELOPE_BYTES: usize = 64;
 
 /// The longest header that is read. A commit's grows with its proposals and slices; 256 MiB is far above any limit on those.
 pub const HEADER_BYTES_MAX: usize = 256 << 20;
+
+/// The longest body that is believed in, so that places within an object can be added up without care.
+pub const BODY_BYTES_MAX: u64 = 1 << 62;
 
 const MAGIC: &[u8; 8] = b"FRAZIL\r\n";
 
@@ -90,7 +93,7 @@ impl Envelope {
 
     /// The length of the whole object.
     pub fn object_bytes(&self) -> u64 {
-        self.body_start().saturating_add(self.body_bytes)
+        self.body_start() + self.body_bytes
     }
 
     /// Reads the first 64 bytes of `object`, which must be of the kind that its key says.
@@ -101,10 +104,13 @@ impl Envelope {
                 bytes.len()
             )));
         };
-        check(object, 0..56, &bytes[..56], xxh3_64(&bytes[..56]), u64_at(bytes, 56))?;
         if &bytes[..8] != MAGIC {
-            return Err(Error::corrupt(format!("{object} at byte 0: expected Frazil's magic, found {:02x?}", &bytes[..8])));
+            return Err(Error::corrupt(format!(
+                "{object} bytes 0..8: expected Frazil's magic {MAGIC:02x?}, found {:02x?}",
+                &bytes[..8]
+            )));
         }
+        check(object, 0..56, &bytes[..56], xxh3_64(&bytes[..56]), u64_at(bytes, 56))?;
         let mut reader = Reader::new(object, 8, &bytes[8..10]);
         if reader.u8()? != kind as u8 {
             return Err(Error::corrupt(format!(
@@ -119,7 +125,11 @@ impl Envelope {
         }
         let features = u64_at(bytes, 16);
         if features & !FEATURES_KNOWN != 0 {
-            return Err(Reader::new(object, 16, &[]).unknown("a feature of", format!("{features:#x}")));
+            let unknown = features & !FEATURES_KNOWN;
+            return Err(Reader::new(object, 16, &[]).unknown("feature", format!("{unknown:#x}")));
+        }
+        if bytes[10..12] != [0, 0] {
+            return Err(Reader::new(object, 10, &[]).unknown("a field of", "2 bytes"));
         }
         let envelope = Self {
             kind,
@@ -130,13 +140,26 @@ impl Envelope {
             content_hash: u128::from(u64_at(bytes, 32)) | u128::from(u64_at(bytes, 40)) << 64,
             header_checksum: u64_at(bytes, 48),
         };
-        if bytes[10..12] != [0, 0] || envelope.header_bytes % 8 != 0 || envelope.header_bytes as usize > HEADER_BYTES_MAX {
+        envelope.check_lengths(object)?;
+        Ok(envelope)
+    }
+
+    /// Bounds what a reader does with the lengths: a header fits memory, and no place in the object is above 2^63.
+    fn check_lengths(&self, object: &str) -> Result<()> {
+        if !self.header_bytes.is_multiple_of(8) || self.header_bytes as usize > HEADER_BYTES_MAX {
             return Err(Error::corrupt(format!(
-                "{object} at byte 12: expected a header length, found {}",
-                envelope.header_bytes
+                "{object} bytes 12..16: expected a header length that is a multiple of 8 up to {HEADER_BYTES_MAX}, \
+                 found {}",
+                self.header_bytes
             )));
         }
-        Ok(envelope)
+        if self.body_bytes > BODY_BYTES_MAX {
+            return Err(Error::corrupt(format!(
+                "{object} bytes 24..32: expected a body length up to {BODY_BYTES_MAX}, found {}",
+                self.body_bytes
+            )));
+        }
+        Ok(())
     }
 
     /// The header's bytes out of a prefix of the object, verified.
@@ -178,7 +201,13 @@ impl Envelope {
 }
 
 /// Compares a checksum; the message names object, byte range, expected, found.
-pub fn check(object: &str, range: std::ops::Range<u64>, bytes: &[u8], found: u64, expected: u64) -> Result<()> {
+pub fn check(
+    object: &str,
+    range: std::ops::Range<u64>,
+    bytes: &[u8],
+    found: u64,
+    expected: u64,
+) -> Result<()> {
     if found == expected {
         return Ok(());
     }
@@ -226,8 +255,12 @@ impl Sealed {
 pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed> {
     let mut header = header.into_bytes();
     header.resize(header.len().next_multiple_of(8), 0);
+    let body_bytes = body.iter().map(|piece| piece.len() as u64).sum();
     if header.len() > HEADER_BYTES_MAX {
-        return Err(Error::invalid(format!("a header of {} bytes is above the limit of {HEADER_BYTES_MAX}", header.len())));
+        return Err(Error::invalid(format!(
+            "a header of {} bytes is above the limit of {HEADER_BYTES_MAX}",
+            header.len()
+        )));
     }
     let mut hasher = Xxh3::new();
     hasher.update(&header);
@@ -237,7 +270,7 @@ pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed
         version: kind.version(),
         header_bytes: u32::try_from(header.len()).map_err(|_| Error::internal("a header is below 4 GiB"))?,
         features: 0,
-        body_bytes: body.iter().map(|piece| piece.len() as u64).sum(),
+        body_bytes,
         content_hash: hasher.digest128(),
         header_checksum: xxh3_64(&header),
     };
@@ -255,6 +288,13 @@ pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed
     head.extend_from_slice(&xxh3_64(&head).to_le_bytes());
     head.extend_from_slice(&header);
     Ok(Sealed { envelope, head: head.into(), body })
+}
+
+/// What to say of an object that was sealed and cannot be read back.
+///
+/// A commit that no node can read stops its log for ever (rule 8), so writers ask before they write.
+pub(super) fn not_readable(error: &Error) -> Error {
+    Error::internal(format!("what is to be written could not be read again: {error}"))
 }
 
 /// Skips the zero padding that ends a header.

@@ -36,6 +36,13 @@ pub struct StreamKey {
     pub stream: Stream,
 }
 
+impl StreamKey {
+    /// Whether a slice holds rows of the sequence.
+    pub fn owns(&self, slice: &Slice) -> bool {
+        *self == slice.key()
+    }
+}
+
 /// Where a run of offsets lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
@@ -79,16 +86,17 @@ impl Place {
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let mut r = reader.record()?;
+        let here = r.clone();
         let (start, rows, first_row) = (r.varint()?, r.number::<u32>()?, r.number::<u32>()?);
         let (time, object, body_start) = (r.zigzag()?, ObjectId::decode(&mut r)?, r.varint()?);
         let slice = Slice::decode(&mut r)?;
         let end = start.checked_add(u64::from(rows));
         let last_row = first_row.checked_add(rows);
         let (Some(end), Some(last_row)) = (end, last_row) else {
-            return Err(r.corrupt("offsets and rows that fit", rows));
+            return Err(here.corrupt("offsets and rows that fit", rows));
         };
         if rows == 0 || last_row > slice.rows {
-            return Err(r.corrupt(&format!("rows within the slice's {}", slice.rows), last_row));
+            return Err(here.corrupt(&format!("rows within the slice's {}", slice.rows), last_row));
         }
         r.finish()?;
         Ok(Self { offsets: start..end, first_row, time, object, body_start, slice: Arc::new(slice) })
@@ -134,7 +142,8 @@ pub fn seal_page(log_uuid: Uuid, slots: Range<Slot>, log_hash: u128, places: &Pl
     header.varint(slots.start);
     header.varint(slots.end);
     header.u128(log_hash);
-    let parts = places.iter().filter_map(|(key, places)| Some((key, places, places.first()?, places.last()?)));
+    let parts =
+        places.iter().filter_map(|(key, places)| Some((key, places, places.first()?, places.last()?)));
     header.count(parts.clone().count());
     for (key, places, first, last) in parts {
         let mut part = Writer::new();
@@ -185,7 +194,8 @@ impl PageHeader {
 
 impl PagePart {
     fn decode(r: &mut Reader<'_>, body_start: u64) -> Result<Self> {
-        let key = StreamKey { table: TableId(r.varint()?), bucket: Bucket(r.number()?), stream: decode_stream(r)? };
+        let key =
+            StreamKey { table: TableId(r.varint()?), bucket: Bucket(r.number()?), stream: decode_stream(r)? };
         let (start, length, places, bytes) = (r.varint()?, r.varint()?, r.number()?, r.varint()?);
         let checksum = r.u64_fixed()?;
         let (Some(end), Some(body_end)) = (start.checked_add(length), body_start.checked_add(bytes)) else {
@@ -209,13 +219,20 @@ impl PagePart {
         }
         let mut places: Vec<Place> = Vec::with_capacity(self.places as usize);
         for _ in 0..self.places {
+            let here = r.clone();
             let place = Place::decode(&mut r)?;
+            if !self.key.owns(&place.slice) {
+                return Err(
+                    here.corrupt(&format!("a slice of {:?}", self.key), format!("{:?}", place.slice.key()))
+                );
+            }
             if places.last().is_some_and(|last| last.offsets.end > place.offsets.start) {
-                return Err(r.corrupt("places in order", place.offsets.start));
+                return Err(here.corrupt("places in order", place.offsets.start));
             }
             places.push(place);
         }
-        let ends = places.first().zip(places.last()).map(|(first, last)| first.offsets.start..last.offsets.end);
+        let ends =
+            places.first().zip(places.last()).map(|(first, last)| first.offsets.start..last.offsets.end);
         if ends.as_ref() != Some(&self.offsets) {
             return Err(r.corrupt(&format!("places of offsets {:?}", self.offsets), format!("{ends:?}")));
         }
@@ -233,7 +250,8 @@ pub fn decode_page(object: &str, bytes: &[u8], slots: &Range<Slot>) -> Result<(P
         let range = part.object_range(&envelope);
         let range = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
         let part_bytes = range.and_then(|(start, end)| bytes.get(start..end));
-        let part_bytes = part_bytes.ok_or_else(|| Error::corrupt(format!("{object}: a part lies beyond its end")))?;
+        let part_bytes =
+            part_bytes.ok_or_else(|| Error::corrupt(format!("{object}: a part lies beyond its end")))?;
         map.insert(part.key, part.decode_places(object, &envelope, part_bytes)?);
     }
     Ok((header, map))

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::commit::{decode_segment, encode_segment};
 use super::envelope::{self, ENVELOPE_BYTES, Envelope, ObjectKind, Sealed};
-use super::slice::{SLICE_BYTES_MIN, Slice};
+use super::slice::{SLICE_BYTES_MIN, Slice, SliceHome};
 use super::wire::{Reader, Writer};
 use crate::error::Result;
 use crate::id::{SegmentId, Slot, Ulid, Uuid};
@@ -62,16 +62,20 @@ impl ObjectId {
     }
 
     pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        match r.u8()? {
+        let (here, tag) = r.tag()?;
+        match tag {
             0 => Ok(Self::Commit { slot: r.varint()?, put_id: r.ulid()? }),
             1 => Ok(Self::Segment(decode_segment(r)?)),
-            other => Err(r.unknown("object kind", other)),
+            other => Err(here.unknown("object kind", other)),
         }
     }
 }
 
 impl SegmentHeader {
     /// Seals the header with its body.
+    ///
+    /// # Errors
+    /// `Internal` if what was sealed could not be read back: it must not be written.
     pub fn seal(&self, body: Vec<Bytes>) -> Result<Sealed> {
         let mut w = Writer::new();
         w.uuid(self.log_uuid);
@@ -81,7 +85,10 @@ impl SegmentHeader {
         self.sources.iter().for_each(|source| source.encode(&mut w));
         w.count(self.slices.len());
         self.slices.iter().for_each(|slice| slice.encode(&mut w));
-        envelope::seal(ObjectKind::Segment, w, body)
+        let sealed = envelope::seal(ObjectKind::Segment, w, body)?;
+        Self::decode("a segment not yet written", &sealed.head, self.id)
+            .map_err(|error| envelope::not_readable(&error))?;
+        Ok(sealed)
     }
 
     /// Reads envelope and header out of a prefix of the segment `id`.
@@ -99,6 +106,9 @@ impl SegmentHeader {
         envelope::finish_header(r)?;
         if header.id != id {
             return Err(here.corrupt(&format!("segment {id}"), header.id));
+        }
+        if header.slices.iter().any(|slice| slice.home != SliceHome::Here) {
+            return Err(here.corrupt("slices at home in the segment", "one in another"));
         }
         if header.slices.iter().any(|slice| slice.object_range(0).end > envelope.body_bytes) {
             return Err(here.corrupt("slices within the body", "one beyond it"));

@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::page::StreamKey;
 use super::wire::{Reader, Writer};
 use crate::error::Result;
 use crate::id::{Bucket, FieldId, Offset, SchemaId, Stream, TableId, TimeMicros};
@@ -132,7 +133,10 @@ pub struct ColumnStatistics {
 }
 
 /// The least bytes that an encoded slice takes: bounds what a hostile count can ask for.
-pub(crate) const SLICE_BYTES_MIN: usize = 20;
+pub(crate) const SLICE_BYTES_MIN: usize = 24 + BATCH_BYTES_MIN;
+
+/// The least bytes of an encoded batch: one without columns.
+const BATCH_BYTES_MIN: usize = 11;
 
 impl Slice {
     /// Writes the slice as a record.
@@ -174,23 +178,26 @@ impl Slice {
     /// Reads a slice.
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self> {
         let mut r = reader.record()?;
+        let here = r.clone();
         let table = TableId(r.varint()?);
         let bucket = Bucket(r.number()?);
         let stream = decode_stream(&mut r)?;
         let schema = r.number()?;
         let columns = r.sequence(1, Reader::zigzag_i32)?;
-        let op = match r.u8()? {
+        let (at_op, tag) = r.tag()?;
+        let op = match tag {
             0 => SliceOp::Append,
             1 => SliceOp::Upsert,
             2 => SliceOp::Delete,
             3 => SliceOp::PerRow,
-            other => return Err(r.unknown("slice op", other)),
+            other => return Err(at_op.unknown("slice op", other)),
         };
-        let codec = match r.u8()? {
+        let (at_codec, tag) = r.tag()?;
+        let codec = match tag {
             0 => Codec::None,
             1 => Codec::Lz4,
             2 => Codec::Zstd,
-            other => return Err(r.unknown("codec", other)),
+            other => return Err(at_codec.unknown("codec", other)),
         };
         let home = match r.number::<u32>()? {
             0 => SliceHome::Here,
@@ -200,7 +207,7 @@ impl Slice {
         let times = if r.flag()? { Some((r.zigzag()?, r.zigzag()?)) } else { None };
         let source = if r.flag()? { Some(r.varint()?..r.varint()?) } else { None };
         let width = columns.len();
-        let batches = r.sequence(12, |r| BatchLayout::decode(r, width))?;
+        let batches = r.sequence(BATCH_BYTES_MIN, |r| BatchLayout::decode(r, width))?;
         let statistics = r.sequence(4, ColumnStatistics::decode)?;
         let checksum = r.u64_fixed()?;
         let slice = Self {
@@ -221,7 +228,7 @@ impl Slice {
             statistics,
             checksum,
         };
-        slice.check(&r)?;
+        slice.check(&here)?;
         r.finish()?;
         Ok(slice)
     }
@@ -235,10 +242,26 @@ impl Slice {
         if rows != u64::from(self.rows) || self.rows == 0 {
             return Err(reader.corrupt("a slice whose batches hold its rows, at least one", self.rows));
         }
-        if bytes != Some(self.bytes) || self.body_offset % 8 != 0 || self.body_offset.checked_add(self.bytes).is_none() {
+        if bytes != Some(self.bytes) || self.body_offset.checked_add(self.bytes).is_none() {
             return Err(reader.corrupt("a slice whose batches fill its bytes", self.bytes));
         }
+        if !self.body_offset.is_multiple_of(8) {
+            return Err(reader.corrupt("a slice that begins at a multiple of 8", self.body_offset));
+        }
+        if let Some((min, max)) = self.times.filter(|(min, max)| min > max) {
+            return Err(
+                reader.corrupt("commit times from the least to the greatest", format!("{min} to {max}"))
+            );
+        }
+        if let Some(source) = self.source.as_ref().filter(|source| source.start > source.end) {
+            return Err(reader.corrupt("a range of source offsets", format!("{source:?}")));
+        }
         Ok(())
+    }
+
+    /// The sequence of offsets that its rows belong to.
+    pub fn key(&self) -> StreamKey {
+        StreamKey { table: self.table, bucket: self.bucket, stream: self.stream }
     }
 
     /// Where the slice's bytes lie in their object, whose body begins at `body_start`.
@@ -249,10 +272,11 @@ impl Slice {
 }
 
 pub(crate) fn decode_stream(reader: &mut Reader<'_>) -> Result<Stream> {
-    match reader.u8()? {
+    let (here, tag) = reader.tag()?;
+    match tag {
         0 => Ok(Stream::Rows),
         1 => Ok(Stream::Changelog),
-        other => Err(reader.unknown("stream", other)),
+        other => Err(here.unknown("stream", other)),
     }
 }
 
@@ -270,6 +294,7 @@ impl BatchLayout {
     }
 
     fn decode(r: &mut Reader<'_>, width: usize) -> Result<Self> {
+        let here = r.clone();
         let (rows, metadata_len, body_len) = (r.number()?, r.number::<u32>()?, r.varint()?);
         let metadata_checksum = r.u64_fixed()?;
         let mut chunks = Vec::with_capacity(width.min(4096));
@@ -279,8 +304,15 @@ impl BatchLayout {
             chunks.push(ColumnChunk { offset, len, checksum: r.u64_fixed()? });
             offset = offset.checked_add(len).ok_or_else(|| r.corrupt("chunks below 2^64 bytes", len))?;
         }
-        if offset != body_len || metadata_len % 8 != 0 {
-            return Err(r.corrupt("chunks that tile the batch's buffers", format!("{offset} of {body_len} bytes")));
+        if offset != body_len {
+            return Err(
+                here.corrupt("chunks that tile the batch's buffers", format!("{offset} of {body_len} bytes"))
+            );
+        }
+        if !metadata_len.is_multiple_of(8) || !body_len.is_multiple_of(8) {
+            return Err(
+                here.corrupt("lengths that are multiples of 8", format!("{metadata_len}, {body_len}"))
+            );
         }
         Ok(Self { rows, metadata_len, body_len, metadata_checksum, chunks })
     }

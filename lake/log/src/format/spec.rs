@@ -1,14 +1,15 @@
 //! The bytes of a table's definition, as an entry and a checkpoint carry them.
 //!
 //! A type is a tag byte and its parameters; a nested field is `id · required · type`. Nesting is at most
-//! [`DEPTH_MAX`] deep, so that hostile bytes cannot exhaust the stack.
+//! `DEPTH_MAX` deep, so that hostile bytes cannot exhaust the stack.
 
 use super::wire::{Reader, Writer};
 use crate::error::Result;
+use crate::schema::check::TYPE_DEPTH_MAX;
 use crate::schema::{Column, Nested, PartitionField, PseudoIds, Schema, TableSpec, TimestampUnit, Type};
 
 /// How deep types nest.
-pub const DEPTH_MAX: usize = 16;
+const DEPTH_MAX: usize = TYPE_DEPTH_MAX;
 
 /// Writes a definition as a record.
 pub(crate) fn encode(spec: &TableSpec, writer: &mut Writer) {
@@ -162,11 +163,12 @@ fn encode_type(ty: &Type, w: &mut Writer) {
 }
 
 fn decode_type(r: &mut Reader<'_>, depth: usize) -> Result<Type> {
+    let depth = depth + 1;
     if depth > DEPTH_MAX {
         return Err(r.corrupt(&format!("types at most {DEPTH_MAX} deep"), "deeper"));
     }
-    let depth = depth + 1;
-    Ok(match r.u8()? {
+    let (here, tag) = r.tag()?;
+    Ok(match tag {
         1 => Type::Boolean,
         2 => Type::Int,
         3 => Type::Bigint,
@@ -187,6 +189,6 @@ fn decode_type(r: &mut Reader<'_>, depth: usize) -> Result<Type> {
         15 => Type::Map(decode_nested(r, depth)?, decode_nested(r, depth)?),
         16 => Type::Struct(r.sequence(5, |r| decode_column(r, depth))?),
         17 => Type::Vector { length: r.number()?, element_id: r.zigzag_i32()? },
-        other => return Err(r.unknown("type", other)),
+        other => return Err(here.unknown("type", other)),
     })
 }

@@ -59,11 +59,14 @@ impl Writer {
 
     /// A number: LEB128, 1 to 10 bytes.
     pub fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.bytes.push((value & 0x7f) as u8 | 0x80);
+        loop {
+            let bits = (value & 0x7f) as u8;
             value >>= 7;
+            if value == 0 {
+                return self.bytes.push(bits);
+            }
+            self.bytes.push(bits | 0x80);
         }
-        self.bytes.push(value as u8);
     }
 
     /// A number of things.
@@ -175,6 +178,12 @@ impl<'a> Reader<'a> {
         Ok(self.array::<1>()?[0])
     }
 
+    /// A byte that says what follows, and the place of that byte for a complaint.
+    pub fn tag(&mut self) -> Result<(Self, u8)> {
+        let here = self.clone();
+        Ok((here, self.u8()?))
+    }
+
     /// Two bytes.
     pub fn u16(&mut self) -> Result<u16> {
         Ok(u16::from_le_bytes(self.array()?))
@@ -216,6 +225,16 @@ impl<'a> Reader<'a> {
         let start = self.clone();
         let value = self.varint()?;
         T::try_from(value).map_err(|_| start.corrupt(std::any::type_name::<T>(), value))
+    }
+
+    /// A number that is counted up one by one, and so is below 2^63: what is added to it never overflows.
+    pub fn counter(&mut self) -> Result<u64> {
+        let start = self.clone();
+        let value = self.varint()?;
+        if value > u64::MAX >> 1 {
+            return Err(start.corrupt("a counter below 2^63", value));
+        }
+        Ok(value)
     }
 
     /// A number of things of at least `bytes_min` bytes each: more than the input could hold is refused before anything is
@@ -284,7 +303,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A sequence of things of at least `bytes_min` bytes each.
-    pub fn sequence<T>(&mut self, bytes_min: usize, mut read: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    pub fn sequence<T>(
+        &mut self,
+        bytes_min: usize,
+        mut read: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let count = self.count(bytes_min)?;
         let mut things = Vec::with_capacity(count.min(4096));
         for _ in 0..count {

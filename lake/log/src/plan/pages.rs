@@ -16,7 +16,8 @@ pub const MERGED_PAGE_BYTES_MAX: u64 = 64 << 20;
 /// The oldest run of sixteen pages of one level that may become one.
 pub fn next_merge(pages: &[PageRef]) -> Option<&[PageRef]> {
     pages.windows(MERGE_FAN_IN).find(|run| {
-        run.iter().all(|page| page.level == run[0].level) && run.iter().map(|page| page.bytes).sum::<u64>() <= MERGED_PAGE_BYTES_MAX
+        run.iter().all(|page| page.level == run[0].level)
+            && run.iter().fold(0, |sum: u64, page| sum.saturating_add(page.bytes)) <= MERGED_PAGE_BYTES_MAX
     })
 }
 
@@ -75,7 +76,8 @@ mod tests {
 
     #[test]
     fn pages_too_long_together_stay_apart() {
-        let page = |index: u64| PageRef { from: index, to: index + 1, level: 0, bytes: MERGED_PAGE_BYTES_MAX / 8 };
+        let page =
+            |index: u64| PageRef { from: index, to: index + 1, level: 0, bytes: MERGED_PAGE_BYTES_MAX / 8 };
         assert!(next_merge(&(0..40).map(page).collect::<Vec<_>>()).is_none());
     }
 }

@@ -29,17 +29,23 @@ pub fn add_slot(map: &mut PlaceMap, commit: &Commit, applied: &Applied) {
 
 fn place(commit: &Commit, applied: &Applied, placed: &Placed, slice: Arc<Slice>) -> Option<Place> {
     let (object, body_start) = match slice.home {
-        SliceHome::Here => (
-            ObjectId::Commit { slot: applied.slot, put_id: applied.put_id },
-            commit.envelope.body_start(),
-        ),
+        SliceHome::Here => {
+            (ObjectId::Commit { slot: applied.slot, put_id: applied.put_id }, commit.envelope.body_start())
+        }
         SliceHome::Segment(index) => {
             let segment = commit.header.segments.get(index as usize)?;
             (ObjectId::Segment(segment.id), segment.body_start)
         }
     };
     let time = slice.times.map_or(applied.time, |(_, max)| max);
-    Some(Place { offsets: placed.offsets.clone(), first_row: placed.first_row, time, object, body_start, slice })
+    Some(Place {
+        offsets: placed.offsets.clone(),
+        first_row: placed.first_row,
+        time,
+        object,
+        body_start,
+        slice,
+    })
 }
 
 /// Lays a place over others: the newest is right for its offsets, what sticks out of older ones stays.
@@ -48,8 +54,10 @@ pub fn lay_over(places: &mut Vec<Place>, new: Place) {
         let follows = last.offsets.end == new.offsets.start
             && last.object == new.object
             && last.time == new.time
-            && last.slice.body_offset == new.slice.body_offset
-            && u64::from(last.first_row) + (last.offsets.end - last.offsets.start) == u64::from(new.first_row);
+            && last.body_start == new.body_start
+            && last.slice == new.slice
+            && u64::from(last.first_row) + (last.offsets.end - last.offsets.start)
+                == u64::from(new.first_row);
         if follows {
             last.offsets.end = new.offsets.end;
             return;
@@ -58,7 +66,10 @@ pub fn lay_over(places: &mut Vec<Place>, new: Place) {
     let first = places.partition_point(|place| place.offsets.end <= new.offsets.start);
     let end = places.partition_point(|place| place.offsets.start < new.offsets.end);
     let before = places.get(first).and_then(|place| place.cut(&(0..new.offsets.start)));
-    let after = end.checked_sub(1).and_then(|last| places.get(last)).and_then(|place| place.cut(&(new.offsets.end..Offset::MAX)));
+    let after = end
+        .checked_sub(1)
+        .and_then(|last| places.get(last))
+        .and_then(|place| place.cut(&(new.offsets.end..Offset::MAX)));
     if first >= end {
         places.insert(first, new);
         return;
@@ -143,7 +154,8 @@ pub(crate) mod tests {
 
     pub(crate) fn some_place(offsets: Range<Offset>, slot: u64) -> Place {
         let rows = u32::try_from(offsets.end - offsets.start).unwrap();
-        let batch = BatchLayout { rows, metadata_len: 8, body_len: 0, metadata_checksum: 0, chunks: Vec::new() };
+        let batch =
+            BatchLayout { rows, metadata_len: 8, body_len: 0, metadata_checksum: 0, chunks: Vec::new() };
         let slice = Slice {
             table: TableId(1),
             bucket: Bucket(0),

@@ -6,6 +6,7 @@
 //!   codec u8 | rows u16 LE | metadata_len / 8, u16 LE | chunk len / 8, u16 LE, for all columns but the last | message
 //! ```
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
@@ -78,7 +79,7 @@ pub fn fuzz_slice(data: &[u8]) {
         let Ok(projection) = Projection::plan(&slice, &wanted, 0) else {
             return;
         };
-        let part = |range: &std::ops::Range<u64>| {
+        let part = |range: &Range<u64>| {
             let at = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
             bytes.slice(at(range.start)..at(range.end))
         };

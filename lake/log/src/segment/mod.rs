@@ -8,7 +8,8 @@
 //! * columns are decoded in place where their bytes are aligned; the arrays keep the bytes they came from alive.
 //!
 //! Start reading at [`builder`] for the way out and at [`reader`] for the way in; [`projection`] plans which byte ranges
-//! some columns need, [`fetch`] gets them.
+//! some columns need, [`fetch`] gets them. What keeps hostile bytes from Arrow is in `layout`, `message`, `walk` and
+//! `buffer`.
 
 mod buffer;
 pub mod builder;

@@ -1,5 +1,6 @@
 //! A slice's bytes back to record batches.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -85,11 +86,7 @@ fn verify(slice: &Slice, batches: &[BatchPlace<'_>], bytes: &Bytes, place: &Body
 }
 
 /// The bytes `wanted` of a slice, from bytes that lie at `range` in it; shares them.
-pub(super) fn part(
-    bytes: &Bytes,
-    range: &std::ops::Range<u64>,
-    wanted: &std::ops::Range<u64>,
-) -> Result<Bytes> {
+pub(super) fn part(bytes: &Bytes, range: &Range<u64>, wanted: &Range<u64>) -> Result<Bytes> {
     let within = |at: u64| {
         at.checked_sub(range.start)
             .and_then(|at| usize::try_from(at).ok())

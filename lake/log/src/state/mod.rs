@@ -97,8 +97,13 @@ impl State {
         let Some([Entry::LogCreated { log_uuid, database, home }]) = first else {
             return Err(Error::corrupt("slot 0: expected the entry that creates the log, found another"));
         };
-        if commit.header.slot != 0 || *log_uuid != commit.header.log_uuid || commit.header.proposals.len() != 1 {
-            return Err(Error::corrupt("slot 0: expected nothing but the entry that creates the log, found more"));
+        if commit.header.slot != 0
+            || *log_uuid != commit.header.log_uuid
+            || commit.header.proposals.len() != 1
+        {
+            return Err(Error::corrupt(
+                "slot 0: expected nothing but the entry that creates the log, found more",
+            ));
         }
         let time = commit.header.time;
         let identity =
@@ -119,7 +124,7 @@ impl State {
         let accepted = Verdict::Accepted(Acceptance { slot: 0, appended: Vec::new() });
         let proposal = &commit.header.proposals[0];
         let fate = Fate::Decided { verdict: accepted, duplicate: false };
-        state.names.remember(proposal.name, proposal.base, fate.clone());
+        state.names.remember(proposal.name, 0, fate.clone());
         let applied = state.close_slot(commit, vec![(proposal.name, fate)], Vec::new(), Vec::new());
         Ok((state, applied))
     }
@@ -137,7 +142,10 @@ impl State {
             )));
         }
         if header.slot != self.next {
-            return Err(Error::internal(format!("slot {} was folded where {} comes next", header.slot, self.next)));
+            return Err(Error::internal(format!(
+                "slot {} was folded where {} comes next",
+                header.slot, self.next
+            )));
         }
         self.time = self.time.max(header.time);
         self.names.forget_before(header.slot, self.rules.window_slots);
@@ -169,7 +177,7 @@ impl State {
             return refused(Refusal::Expired);
         }
         let fate = match &proposal.producer {
-            // A base above the slot would be remembered for ever.
+            // Nobody can have folded what comes later; taken, it could be taken again once its name is forgotten.
             _ if proposal.base > header.slot => refused(Refusal::Invalid { check: 10 }),
             None => Fate::Decided { verdict: self.decide(header, proposal, placed, moved), duplicate: false },
             Some(stamp) => {
@@ -185,7 +193,8 @@ impl State {
             }
         };
         if !matches!(fate, Fate::Gap { .. }) {
-            self.names.remember(proposal.name, proposal.base, fate.clone());
+            // A base above the slot would be remembered for ever.
+            self.names.remember(proposal.name, proposal.base.min(header.slot), fate.clone());
         }
         fate
     }
@@ -201,7 +210,10 @@ impl State {
             && let Some(Entry::Appended { slice, .. }) = proposal.entries.first()
             && let Some(slice) = header.slices.get(*slice as usize)
         {
-            return Cow::Owned(ProducerStamp { id: format!("{}#{}", stamp.id, slice.bucket), ..stamp.clone() });
+            return Cow::Owned(ProducerStamp {
+                id: format!("{}#{}", stamp.id, slice.bucket),
+                ..stamp.clone()
+            });
         }
         Cow::Borrowed(stamp)
     }
@@ -348,12 +360,19 @@ impl State {
             home: r.text()?,
             created: r.zigzag()?,
         };
-        let (alive, next, log_hash, time) = (r.flag()?, r.varint()?, r.u128()?, r.zigzag()?);
-        let (boundary, header_bytes) = (r.varint()?, r.varint()?);
+        let (alive, next, log_hash, time) = (r.flag()?, r.counter()?, r.u128()?, r.zigzag()?);
+        let here = r.clone();
+        let (boundary, header_bytes) = (r.varint()?, r.counter()?);
+        if boundary > next {
+            return Err(here.corrupt(&format!("a checkpoint at most at slot {next}"), boundary));
+        }
         let (tables, producers, names) = {
             let (mut tables, mut producers, mut names) = (r.record()?, r.record()?, r.record()?);
-            let decoded =
-                (Tables::decode(&mut tables)?, Producers::decode(&mut producers)?, Names::decode(&mut names)?);
+            let decoded = (
+                Tables::decode(&mut tables)?,
+                Producers::decode(&mut producers)?,
+                Names::decode(&mut names, next)?,
+            );
             tables.finish()?;
             producers.finish()?;
             names.finish()?;

@@ -11,6 +11,9 @@ use crate::format::commit::{decode_name, encode_name};
 use crate::format::wire::{Reader, Writer};
 use crate::id::{ProposalName, Slot};
 
+/// The least bytes of an encoded name: incarnation, count, base, fate.
+const NAME_BYTES_MIN: usize = 19;
+
 /// The remembered names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
@@ -39,6 +42,11 @@ impl Names {
         self.by_base.insert((base, name));
     }
 
+    /// Each name with its base and fate, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (&ProposalName, Slot, &Fate)> {
+        self.fates.iter().map(|(name, (base, fate))| (name, *base, fate))
+    }
+
     pub(super) fn forget_before(&mut self, next: Slot, window: Slot) {
         while let Some((base, name)) = self.by_base.first().copied()
             && base.saturating_add(window) < next
@@ -57,10 +65,18 @@ impl Names {
         }
     }
 
-    pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self> {
+    /// Reads the names of a state whose next slot is `next`.
+    pub(super) fn decode(r: &mut Reader<'_>, next: Slot) -> Result<Self> {
         let mut names = Self::default();
-        for _ in 0..r.count(19)? {
+        for _ in 0..r.count(NAME_BYTES_MIN)? {
+            let here = r.clone();
             let (name, base) = (decode_name(r)?, r.varint()?);
+            if names.fates.last_key_value().is_some_and(|(last, _)| *last >= name) {
+                return Err(here.corrupt("names ascending, each once", name));
+            }
+            if base >= next {
+                return Err(here.corrupt(&format!("a name given before slot {next}"), base));
+            }
             names.remember(name, base, Fate::decode(r)?);
         }
         Ok(names)

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::verdict::{Fate, Refusal, Verdict};
 use crate::error::Result;
-use crate::format::commit::ProducerStamp;
+use crate::format::commit::{ProducerStamp, decode_producer_id};
 use crate::format::wire::{Reader, Writer};
 use crate::id::TimeMicros;
 use crate::planted::Bug;
@@ -48,6 +48,13 @@ pub enum Admission {
     Answer(Fate),
 }
 
+impl Producer {
+    /// The sequences whose verdicts are remembered, each with its request hash and verdict, ascending.
+    pub fn recent(&self) -> impl Iterator<Item = (u64, u128, &Verdict)> {
+        self.recent.iter().map(|remembered| (remembered.seq, remembered.request_hash, &remembered.verdict))
+    }
+}
+
 impl Producers {
     /// A producer by its id.
     pub fn get(&self, id: &str) -> Option<&Producer> {
@@ -64,9 +71,16 @@ impl Producers {
         self.by_id.is_empty()
     }
 
+    /// Each producer with its id, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Producer)> {
+        self.by_id.iter().map(|(id, producer)| (id.as_str(), producer))
+    }
+
     /// Judges a request by its stamp alone. Pure: the ingress asks the same question at the door.
     pub fn admit(&self, stamp: &ProducerStamp, request_hash: u128, rules: &FoldRules) -> Admission {
-        let refuse = |refusal| Admission::Answer(Fate::Decided { verdict: Verdict::Refused(refusal), duplicate: false });
+        let refuse = |refusal| {
+            Admission::Answer(Fate::Decided { verdict: Verdict::Refused(refusal), duplicate: false })
+        };
         let gap_checked = !rules.planted.has(Bug::NoGapCheck);
         let Some(producer) = self.by_id.get(&stamp.id) else {
             if stamp.seq == 0 || !gap_checked {
@@ -151,11 +165,19 @@ impl Producers {
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self> {
         let mut producers = Self::default();
         for _ in 0..r.count(5)? {
-            let id = r.text()?;
+            let here = r.clone();
+            let id = decode_producer_id(r)?;
+            if producers.by_id.last_key_value().is_some_and(|(last, _)| *last >= id) {
+                return Err(here.corrupt("producers ascending, each once", format!("{id:?}")));
+            }
             let (epoch, next, last_time) = (r.varint()?, r.varint()?, r.zigzag()?);
-            let recent = r.sequence(18, |r| {
+            let recent: Vec<Remembered> = r.sequence(18, |r| {
                 Ok(Remembered { seq: r.varint()?, request_hash: r.u128()?, verdict: Verdict::decode(r)? })
             })?;
+            let ascend = recent.is_sorted_by(|a, b| a.seq < b.seq);
+            if !ascend || recent.last().is_some_and(|last| last.seq >= next) {
+                return Err(here.corrupt(&format!("verdicts of sequences below {next}, ascending"), "others"));
+            }
             producers.by_time.insert((last_time, id.clone()));
             producers.by_id.insert(id, Producer { epoch, next, last_time, recent: recent.into() });
         }

@@ -18,10 +18,19 @@ use crate::schema::{TableSpec, ensure};
 pub(super) enum Effect<'a> {
     /// See [`Entry::DatabaseDropped`] and [`Entry::DatabaseCreated`].
     DatabaseAlive(bool),
-    CreateTable { id: TableId, name: &'a Name, uuid: Uuid, spec: &'a TableSpec },
+    CreateTable {
+        id: TableId,
+        name: &'a Name,
+        uuid: Uuid,
+        spec: &'a TableSpec,
+    },
     DropTable(TableId),
     Append(Placed),
-    RollUp { key: StreamKey, to: Offset, parts: Vec<Placed> },
+    RollUp {
+        key: StreamKey,
+        to: Offset,
+        parts: Vec<Placed>,
+    },
 }
 
 /// Rows of a slice that got their offsets.
@@ -41,7 +50,8 @@ pub struct Placed {
 struct Overlay<'s, 'a> {
     state: &'s State,
     header: &'a CommitHeader,
-    created: BTreeMap<TableId, (&'a Name, &'a TableSpec)>,
+    created: BTreeMap<TableId, &'a TableSpec>,
+    created_names: BTreeMap<&'a Name, TableId>,
     dropped: BTreeSet<TableId>,
     alive: bool,
     next: BTreeMap<StreamKey, Offset>,
@@ -60,6 +70,7 @@ pub(super) fn judge<'a>(
         state,
         header,
         created: BTreeMap::new(),
+        created_names: BTreeMap::new(),
         dropped: BTreeSet::new(),
         alive: state.alive,
         next: BTreeMap::new(),
@@ -68,15 +79,19 @@ pub(super) fn judge<'a>(
     proposal.entries.iter().map(|entry| overlay.judge_entry(entry)).collect()
 }
 
-/// The offsets that a list of effects gives out, runs of one bucket joined.
+/// The offsets that a list of effects gives out, by bucket: within one proposal a bucket's runs follow one another.
 pub(super) fn appended(effects: &[Effect<'_>]) -> Vec<Appended> {
     let mut all: Vec<Appended> = Vec::new();
+    let mut runs: BTreeMap<StreamKey, usize> = BTreeMap::new();
     for effect in effects {
-        let Effect::Append(placed) = effect else { continue };
-        let (table, bucket) = (placed.key.table, placed.key.bucket);
-        match all.iter_mut().find(|it| it.table == table && it.bucket == bucket && it.end == placed.offsets.start) {
-            Some(run) => run.end = placed.offsets.end,
-            None => all.push(Appended { table, bucket, start: placed.offsets.start, end: placed.offsets.end }),
+        let Effect::Append(Placed { key, offsets, .. }) = effect else { continue };
+        let run = *runs.entry(*key).or_insert(all.len());
+        match all.get_mut(run) {
+            Some(run) => run.end = offsets.end,
+            None => {
+                let (start, end) = (offsets.start, offsets.end);
+                all.push(Appended { table: key.table, bucket: key.bucket, start, end });
+            }
         }
     }
     all
@@ -128,8 +143,8 @@ impl<'s, 'a> Overlay<'s, 'a> {
         {
             return Err(Refusal::TableExists { table: table.id });
         }
-        if let Some(table) = self.created.iter().find(|(_, (taken, _))| *taken == name) {
-            return Err(Refusal::TableExists { table: *table.0 });
+        if let Some(table) = self.created_names.get(name) {
+            return Err(Refusal::TableExists { table: *table });
         }
         let next = TableId(self.state.tables.next_id().0 + self.created.len() as u64);
         if id != next {
@@ -138,7 +153,8 @@ impl<'s, 'a> Overlay<'s, 'a> {
         if ensure::validate(spec).is_err() {
             return Err(Refusal::Invalid { check: 1 });
         }
-        self.created.insert(id, (name, spec));
+        self.created.insert(id, spec);
+        self.created_names.insert(name, id);
         Ok(Effect::CreateTable { id, name, uuid, spec })
     }
 
@@ -204,7 +220,8 @@ impl<'s, 'a> Overlay<'s, 'a> {
         let mut placed: Vec<Placed> = Vec::with_capacity(parts.len());
         for part in parts {
             let slice = self.slice(part.slice)?;
-            let matches = slice.table == key.table && slice.bucket == key.bucket && slice.stream == key.stream;
+            let matches =
+                slice.table == key.table && slice.bucket == key.bucket && slice.stream == key.stream;
             let end = part.start.checked_add(u64::from(slice.rows)).ok_or(Refusal::Invalid { check: 6 })?;
             let after = placed.last().map_or(offsets.start, |last| last.offsets.end);
             if !matches || slice.home == SliceHome::Here || part.start < after || end > offsets.end {
@@ -232,7 +249,7 @@ impl<'s, 'a> Overlay<'s, 'a> {
     }
 
     fn spec(&self, id: TableId) -> Option<&TableSpec> {
-        self.table(id).map(|table| &table.spec).or_else(|| self.created.get(&id).map(|(_, spec)| *spec))
+        self.table(id).map(|table| &table.spec).or_else(|| self.created.get(&id).copied())
     }
 
     fn next(&self, key: &StreamKey) -> Offset {

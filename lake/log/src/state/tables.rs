@@ -15,6 +15,9 @@ use crate::format::{entry, spec};
 use crate::id::{Bucket, Name, Offset, Slot, Stream, TableId, TimeMicros, Uuid};
 use crate::schema::TableSpec;
 
+/// The least bytes of an encoded table: id, UUID, name, definition, creation, drop, count of buckets.
+const TABLE_BYTES_MIN: usize = 36;
+
 /// All tables that the log knows of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {
@@ -164,12 +167,13 @@ impl Tables {
     }
 
     pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        let mut tables = Self { next_id: TableId(r.varint()?), ..Self::default() };
-        for _ in 0..r.count(24)? {
+        let mut tables = Self { next_id: TableId(r.counter()?), ..Self::default() };
+        for _ in 0..r.count(TABLE_BYTES_MIN)? {
             let here = r.clone();
             let table = Self::decode_table(r)?;
-            if table.id >= tables.next_id || tables.by_id.contains_key(&table.id) {
-                return Err(here.corrupt("table ids given once, below the next", table.id));
+            let ascends = tables.by_id.last_key_value().is_none_or(|(last, _)| *last < table.id);
+            if table.id >= tables.next_id || !ascends {
+                return Err(here.corrupt("table ids ascending, below the next", table.id));
             }
             if table.dropped.is_none() && tables.by_name.insert(table.name.clone(), table.id).is_some() {
                 return Err(here.corrupt("one live table of a name", &table.name));
@@ -181,15 +185,23 @@ impl Tables {
 
     fn decode_table(r: &mut Reader<'_>) -> Result<Table> {
         let (id, uuid, name) = (TableId(r.varint()?), r.uuid()?, entry::name(r)?);
+        let here = r.clone();
         let spec = spec::decode(r)?;
+        if spec.buckets == 0 {
+            return Err(here.corrupt("at least one bucket", 0));
+        }
         let (created_slot, created) = (r.varint()?, r.zigzag()?);
         let dropped = if r.flag()? { Some(r.zigzag()?) } else { None };
         let mut buckets = BTreeMap::new();
         for _ in 0..r.count(4)? {
+            let here = r.clone();
             let key = (Bucket(r.number()?), decode_stream(r)?);
             let tail = BucketTail { next: r.varint()?, rolled: r.varint()? };
             if tail.rolled > tail.next {
-                return Err(r.corrupt(&format!("a roll-up below {}", tail.next), tail.rolled));
+                return Err(here.corrupt(&format!("a roll-up to at most {}", tail.next), tail.rolled));
+            }
+            if buckets.last_key_value().is_some_and(|(last, _)| *last >= key) {
+                return Err(here.corrupt("buckets ascending, each once", key.0));
             }
             buckets.insert(key, tail);
         }

@@ -159,14 +159,15 @@ impl Fate {
     }
 
     pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(match r.u8()? {
+        let (here, tag) = r.tag()?;
+        Ok(match tag {
             1 => {
                 let duplicate = r.flag()?;
                 Self::Decided { verdict: Verdict::decode(r)?, duplicate }
             }
             2 => Self::Forgotten,
             3 => Self::Gap { expected: r.varint()? },
-            other => return Err(r.unknown("fate", other)),
+            other => return Err(here.unknown("fate", other)),
         })
     }
 }
@@ -193,7 +194,8 @@ impl Verdict {
     }
 
     pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(match r.u8()? {
+        let (here, tag) = r.tag()?;
+        Ok(match tag {
             1 => Self::Accepted(Acceptance {
                 slot: r.varint()?,
                 appended: r.sequence(4, |r| {
@@ -204,7 +206,7 @@ impl Verdict {
                 })?,
             }),
             2 => Self::Refused(Refusal::decode(r)?),
-            other => return Err(r.unknown("verdict", other)),
+            other => return Err(here.unknown("verdict", other)),
         })
     }
 }
@@ -235,7 +237,8 @@ impl Refusal {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(match r.u8()? {
+        let (here, tag) = r.tag()?;
+        Ok(match tag {
             1 => Self::Expired,
             2 => Self::Fenced { epoch: r.varint()? },
             3 => Self::SequenceConflict,
@@ -256,7 +259,7 @@ impl Refusal {
             13 => Self::DatabaseExists,
             14 => Self::RollUpStale { rolled: r.varint()? },
             15 => Self::Invalid { check: r.number()? },
-            other => return Err(r.unknown("refusal", other)),
+            other => return Err(here.unknown("refusal", other)),
         })
     }
 }

@@ -106,7 +106,7 @@ fn a_slice_that_is_refused_leaves_the_body_as_it_was() {
         ErrorKind::Invalid
     );
     assert_eq!(
-        refused(&mut builder, meta(columns, Codec::None), &[good, other.clone()]),
+        refused(&mut builder, meta(columns, Codec::None), &[good, other]),
         ErrorKind::Invalid
     );
     let mut twice = meta(2, Codec::None);

@@ -1,0 +1,114 @@
+//! Record batches → the bytes of an answer: a JSON array, a row a line, or an Arrow IPC stream.
+//!
+//! Invariants:
+//! * what is written here, [`crate::produce::decode`] reads as the same rows (a property test over all types);
+//! * pseudo-columns stand where they were asked for, among the user's.
+//!
+//! Start reading at [`Encoder`]; which columns there are is decided in [`projection`].
+
+pub(crate) mod json;
+pub mod projection;
+#[cfg(test)]
+pub(crate) mod tests;
+mod text;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
+use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::RecordBatch;
+use frazil_log::schema::Column;
+use frazil_log::schema::arrow_form::arrow_field;
+
+use crate::error::Problem;
+
+/// The format of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One array of rows.
+    Json,
+    /// A row a line.
+    Ndjson,
+    /// An Arrow IPC stream.
+    ArrowStream,
+}
+
+/// Writes batches of the same columns.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    columns: Vec<Column>,
+    arrow: SchemaRef,
+}
+
+impl Format {
+    /// The answer's `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::ArrowStream => "application/vnd.apache.arrow.stream",
+        }
+    }
+}
+
+impl Encoder {
+    /// An encoder of batches with these columns, in this order.
+    pub fn new(columns: Vec<Column>) -> Self {
+        let fields: Vec<_> = columns.iter().map(field).collect();
+        Self { columns, arrow: Arc::new(ArrowSchema::new(fields)) }
+    }
+
+    /// A whole answer.
+    ///
+    /// # Errors
+    /// `internal` if a batch does not have the columns.
+    pub fn answer(&self, format: Format, batches: &[RecordBatch]) -> Result<Vec<u8>, Problem> {
+        let mut out = Vec::new();
+        match format {
+            Format::Json => {
+                out.push(b'[');
+                for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+                    if out.len() > 1 {
+                        out.push(b',');
+                    }
+                    json::push_rows(&mut out, &self.columns, batch, b",")?;
+                }
+                out.push(b']');
+            }
+            Format::Ndjson => batches.iter().try_for_each(|batch| self.push_lines(&mut out, batch))?,
+            Format::ArrowStream => self.push_arrow(&mut out, batches)?,
+        }
+        Ok(out)
+    }
+
+    /// Adds the rows of a batch, a line each.
+    ///
+    /// # Errors
+    /// `internal` if the batch does not have the columns.
+    pub fn push_lines(&self, out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), Problem> {
+        json::push_rows(out, &self.columns, batch, b"\n")?;
+        if batch.num_rows() > 0 {
+            out.push(b'\n');
+        }
+        Ok(())
+    }
+
+    fn push_arrow(&self, out: &mut Vec<u8>, batches: &[RecordBatch]) -> Result<(), Problem> {
+        let fault = |error| Problem::internal(format!("rows do not make an Arrow stream: {error}"));
+        let mut writer = StreamWriter::try_new(out, &self.arrow).map_err(fault)?;
+        for batch in batches {
+            writer.write(batch).map_err(fault)?;
+        }
+        writer.finish().map_err(fault)
+    }
+}
+
+/// The Arrow field of an answer's column, as [`crate::consume::reader::output_schema`] makes it.
+fn field(column: &Column) -> Field {
+    let field = arrow_field(column);
+    if column.id == 0 {
+        Field::new(field.name(), field.data_type().clone(), field.is_nullable())
+    } else {
+        field
+    }
+}

@@ -1,0 +1,104 @@
+//! Rows for as long as the client listens: `follow=true`.
+//!
+//! Invariants:
+//! * nothing is read ahead: the next rows are read when the client has taken the last ones;
+//! * a stream that fails ends with the problem as its last line and an error, so that the connection is reset: a client
+//!   never takes a failure for the end.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use futures::stream::unfold;
+use tokio::time::sleep;
+
+use super::encode::Encoder;
+use super::encode::projection::Projection;
+use super::position::From;
+use crate::error::Problem;
+use crate::http::app::{Application, Consume, Page};
+
+/// How long one read waits at the tail before it looks again.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// What the last line gets to leave the process before the connection is reset.
+const FLUSH_TIME: Duration = Duration::from_millis(100);
+
+struct Follower {
+    app: Arc<dyn Application>,
+    request: Consume,
+    encoder: Encoder,
+    state: State,
+}
+
+enum State {
+    /// Rows that were read.
+    Page(Page),
+    /// Rows must be read.
+    Read,
+    /// The problem was told: the connection must be reset.
+    Failed(String),
+    Done,
+}
+
+/// The rows of `first` and all that follow, a row a line.
+pub(crate) fn follow(
+    app: Arc<dyn Application>,
+    request: Consume,
+    projection: &Projection,
+    first: Page,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+    let encoder = Encoder::new(projection.columns().to_vec());
+    let follower = Follower { app, request, encoder, state: State::Page(first) };
+    unfold(follower, |mut follower| async move {
+        let item = follower.next().await?;
+        Some((item, follower))
+    })
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Done) {
+                State::Done => return None,
+                State::Failed(detail) => {
+                    // An error drops what the connection has not sent yet: let the problem's line go first.
+                    sleep(FLUSH_TIME).await;
+                    return Some(Err(io::Error::other(detail)));
+                }
+                State::Read => match self.app.consume(self.request.clone()).await {
+                    Ok(page) => self.state = State::Page(page),
+                    Err(problem) => return Some(Ok(self.fail(&problem))),
+                },
+                State::Page(page) => {
+                    self.request.from = From::Position(page.next.clone());
+                    self.request.wait = WAIT;
+                    match self.lines(&page) {
+                        Ok(lines) => {
+                            self.state = State::Read;
+                            if !lines.is_empty() {
+                                return Some(Ok(Bytes::from(lines)));
+                            }
+                        }
+                        Err(problem) => return Some(Ok(self.fail(&problem))),
+                    }
+                }
+            }
+        }
+    }
+
+    fn lines(&self, page: &Page) -> Result<Vec<u8>, Problem> {
+        let mut lines = Vec::new();
+        for batch in &page.batches {
+            self.encoder.push_lines(&mut lines, batch)?;
+        }
+        Ok(lines)
+    }
+
+    fn fail(&mut self, problem: &Problem) -> Bytes {
+        self.state = State::Failed(problem.to_string());
+        Bytes::from(format!("{}\n", problem.to_json()))
+    }
+}

@@ -1,0 +1,141 @@
+//! The HTTP door: URLs, parameters and bodies → calls of [`app::Application`], and its answers → bytes.
+//!
+//! Invariants:
+//! * a handler translates only; what is not known (parameter, member, format, verb) is refused by name;
+//! * whatever goes wrong is answered as a [`crate::error::Problem`], with the request's id;
+//! * each route is in `/openapi.json`, and nothing else is.
+//!
+//! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
+//! `tables`, `rows`, `offsets`, `health`.
+
+pub mod app;
+mod body;
+mod databases;
+mod fallback;
+mod guard;
+mod health;
+mod offsets;
+mod openapi;
+mod params;
+mod rows;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::Application;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use body::Bodies;
+use frazil_log::env::Env;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::produce::decode::Limits;
+
+/// The version that the doors tell.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How the HTTP door behaves.
+#[derive(Clone)]
+pub struct Options {
+    /// The token that requests must show; none: they need not.
+    pub token: Option<String>,
+    /// The most bytes of a request's body.
+    pub request_bytes_max: usize,
+    /// The most bytes of all bodies that are in memory at once.
+    pub bodies_bytes_max: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a produce may take if the client does not say.
+    pub request_deadline: Duration,
+    /// What decoding a body may take.
+    pub decode: Limits,
+}
+
+/// What every handler has at hand.
+#[derive(Debug)]
+struct Doors {
+    app: Arc<dyn Application>,
+    env: Env,
+    options: Options,
+    bodies: Bodies,
+    /// The OpenAPI document as JSON.
+    openapi: String,
+    /// The paths that the document has.
+    paths: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            token: None,
+            request_bytes_max: 16 << 20,
+            bodies_bytes_max: 64 << 20,
+            body_timeout: Duration::from_secs(25),
+            request_deadline: Duration::from_secs(25),
+            decode: Limits::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    /// The token is not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("request_bytes_max", &self.request_bytes_max)
+            .field("bodies_bytes_max", &self.bodies_bytes_max)
+            .field("body_timeout", &self.body_timeout)
+            .field("request_deadline", &self.request_deadline)
+            .field("decode", &self.decode)
+            .finish()
+    }
+}
+
+/// The HTTP door of a store.
+pub fn router(app: Arc<dyn Application>, env: &Env, options: Options) -> Router {
+    let (router, mut document) = routes().split_for_parts();
+    openapi::add_problems(&mut document);
+    let paths = document.paths.paths.keys().cloned().collect();
+    let openapi = document.to_json().expect("the document is made of strings and numbers");
+    let bodies = Bodies::new(&options);
+    let doors = Arc::new(Doors { app, env: env.clone(), options, bodies, openapi, paths });
+    fallback::add(router)
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(from_fn_with_state(Arc::clone(&doors), guard::token))
+        .layer(from_fn_with_state(Arc::clone(&doors), guard::request_id))
+        .with_state(doors)
+}
+
+/// Serves the door on a listener until `stop`; requests that are inside then are answered first.
+///
+/// # Errors
+/// Those of the listener.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
+fn routes() -> OpenApiRouter<Arc<Doors>> {
+    OpenApiRouter::new()
+        .routes(routes!(health::banner))
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::version))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::cluster))
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(databases::list))
+        .routes(routes!(databases::describe, databases::ensure, databases::drop))
+        .routes(routes!(tables::list))
+        .routes(routes!(tables::describe, tables::ensure, tables::drop))
+        .routes(routes!(rows::produce, rows::consume))
+        .routes(routes!(offsets::offsets))
+}

@@ -1,0 +1,234 @@
+//! Rows of a table: produce and consume.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use frazil_log::id::Name;
+use frazil_log::schema::ensure::{TableRequest, build_with};
+use frazil_log::schema::sql::columns_sql;
+use frazil_log::schema::{Schema, TableSpec};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::Doors;
+use super::app::{Ack, Consume, Produce, Table};
+use super::params::{
+    ConsumeParams, ExpectedOffset, ProduceParams, check_buckets, name, no_such_bucket, producer,
+};
+use crate::consume::encode::Encoder;
+use crate::consume::encode::projection::Projection;
+use crate::consume::follow::follow;
+use crate::consume::position::{From, Position};
+use crate::error::{Kind, Problem};
+use crate::produce::decode::infer::infer;
+use crate::produce::decode::{Format, decode};
+
+/// Work on more bytes than this leaves the threads that answer requests.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// How often a request is decoded again because its table was created meanwhile.
+const CREATE_ATTEMPTS: usize = 3;
+
+/// Appends rows to a log table: all of them or none, answered when durable.
+#[utoipa::path(post, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
+    params(
+        ("bucket" = Option<u32>, Query, description = "the bucket of all rows"),
+        ("expected_offset" = Option<String>, Query, description = "append only if the tail is here: an offset, or 0:43,1:17"),
+        ("timeout" = Option<String>, Query, description = "how long to wait for the verdict, such as 10s"),
+        ("create" = Option<bool>, Query, description = "create the table from the rows if it is not there"),
+        ("Producer-Id" = Option<String>, Header), ("Producer-Epoch" = Option<u64>, Header), ("Producer-Seq" = Option<u64>, Header),
+    ),
+    request_body(description = "JSON, NDJSON or an Arrow stream", content((serde_json::Value = "application/json"),
+        (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.arrow.stream"))),
+    responses((status = 200, body = Ack, description = "the rows are durable")))]
+pub(super) async fn produce(
+    State(doors): State<Arc<Doors>>,
+    Path((db, table)): Path<(String, String)>,
+    request: Request,
+) -> Result<Json<Ack>, Problem> {
+    let (db, table) = (name(&db)?, name(&table)?);
+    let params = ProduceParams::of(request.uri())?;
+    let (head, body) = request.into_parts();
+    let producer = producer(&head.headers)?;
+    let admitted = doors.bodies.read(&head.headers, body).await?;
+    let format = Format::of(content_type(&head.headers)?, &admitted.bytes)?;
+    let request_hash = request_hash(&params, format, &admitted.bytes);
+
+    for _ in 0..CREATE_ATTEMPTS {
+        let target = target(&doors, &db, &table, params.create).await?;
+        let began = tokio::time::Instant::now();
+        let (batch, create) = rows(&doors, format, admitted.bytes.clone(), target.as_ref()).await?;
+        let decode_time = began.elapsed();
+        let buckets = target.as_ref().map_or(1, |table| table.spec.buckets);
+        let created = create.as_ref().map(|spec| format!("{table} ({})", columns_sql(&spec.schema)));
+        let request = Produce {
+            database: db.clone(),
+            table: table.clone(),
+            checked: target.map(|table| (table.id, table.spec.schema.id)),
+            create,
+            batch,
+            bucket: params.bucket,
+            expected_offset: expected_offset(&params, buckets)?,
+            producer: producer.clone(),
+            request_hash,
+            timeout: params.timeout.unwrap_or(doors.options.request_deadline),
+            decode_time,
+        };
+        match doors.app.produce(request).await {
+            Err(problem) if problem.kind() == Kind::Exists && created.is_some() => {}
+            Err(problem) => return Err(problem),
+            Ok(ack) => {
+                let created = created.filter(|_| !ack.duplicate);
+                return Ok(Json(Ack { created, ..ack }));
+            }
+        }
+    }
+    Err(Problem::new(
+        Kind::SchemaChanged,
+        format!("table {table} was created and dropped while the request was on its way"),
+    ))
+}
+
+/// The table to append to; none if it is to be created.
+async fn target(doors: &Doors, db: &Name, table: &Name, create: bool) -> Result<Option<Table>, Problem> {
+    match doors.app.table(db, table).await {
+        Ok(table) => Ok(Some(table)),
+        Err(problem) if create && problem.kind() == Kind::NoSuchTable => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The rows of a body, and the table that they would create.
+async fn rows(
+    doors: &Doors,
+    format: Format,
+    body: Bytes,
+    target: Option<&Table>,
+) -> Result<(RecordBatch, Option<TableSpec>), Problem> {
+    let limits = doors.options.decode;
+    let known: Option<Schema> = target.map(|table| table.spec.schema.clone());
+    on_worker(body.len(), move || match known {
+        Some(schema) => Ok((decode(format, &body, &schema, &limits)?, None)),
+        None => {
+            let spec = build_with(infer(format, &body)?, &TableRequest::default())?;
+            Ok((decode(format, &body, &spec.schema, &limits)?, Some(spec)))
+        }
+    })
+    .await
+}
+
+fn expected_offset(params: &ProduceParams, buckets: u32) -> Result<Option<Position>, Problem> {
+    if let Some(bucket) = params.bucket
+        && bucket.0 >= buckets
+    {
+        return Err(no_such_bucket(bucket, buckets));
+    }
+    params.expected_offset.as_ref().map(|expected| expected.resolve(params.bucket, buckets)).transpose()
+}
+
+fn content_type(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str).transpose();
+    value.map_err(|_| Problem::malformed("header Content-Type is not text"))
+}
+
+/// XXH3-128 of what the request means besides its table: the parameters that change it, and the body's bytes (rule 3).
+fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
+    let bucket = params.bucket.map_or_else(String::new, |bucket| bucket.to_string());
+    let expected = match &params.expected_offset {
+        None => String::new(),
+        Some(ExpectedOffset::Number(offset)) => offset.to_string(),
+        Some(ExpectedOffset::Position(position)) => position.to_string(),
+    };
+    let format = match format {
+        Format::Json => "json",
+        Format::Ndjson => "ndjson",
+        Format::ArrowStream => "arrow",
+    };
+    let mut hash = Xxh3::new();
+    hash.update(format!("rows;format={format};bucket={bucket};expected_offset={expected};").as_bytes());
+    hash.update(body);
+    hash.digest128()
+}
+
+/// Reads rows of a log table.
+#[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
+    params(
+        ("from" = Option<String>, Query, description = "earliest (default), latest, an offset, or a position such as 0:43,1:17"),
+        ("bucket" = Option<u32>, Query, description = "only this bucket"),
+        ("columns" = Option<String>, Query, description = "names, * and __bucket, __offset, __timestamp, __op"),
+        ("limit" = Option<u32>, Query, description = "rows of an answer; 1000 if it is not given"),
+        ("max_bytes" = Option<String>, Query, description = "bytes of an answer, such as 8MiB"),
+        ("wait" = Option<String>, Query, description = "how long to wait for the first row, such as 10s"),
+        ("follow" = Option<bool>, Query, description = "never end; `limit` and `max_bytes` then bound each piece"),
+        ("format" = Option<String>, Query, description = "json, ndjson or arrow; else by Accept"),
+    ),
+    responses((status = 200, description = "the rows",
+        headers(("Frazil-Next" = String, description = "where to go on (not when following)"),
+            ("Frazil-Caught-Up" = bool, description = "whether that is the tail, confirmed")),
+        content((serde_json::Value = "application/json"), (String = "application/x-ndjson"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream")))))]
+pub(super) async fn consume(
+    State(doors): State<Arc<Doors>>,
+    Path((db, table)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (db, table) = (name(&db)?, name(&table)?);
+    let params = ConsumeParams::of(&uri, &headers)?;
+    let known = doors.app.table(&db, &table).await?;
+    let buckets = known.spec.buckets;
+    if let Some(bucket) = params.bucket.filter(|bucket| bucket.0 >= buckets) {
+        return Err(no_such_bucket(bucket, buckets));
+    }
+    if let From::Position(position) = &params.from {
+        check_buckets(position, buckets)?;
+    }
+    let projection = Projection::parse(&params.columns, &known.spec.schema)?;
+    let request = Consume {
+        database: db,
+        table,
+        id: known.id,
+        columns: projection.sources().to_vec(),
+        from: params.from,
+        bucket: params.bucket,
+        limit: params.limit,
+        bytes_max: params.bytes_max,
+        wait: params.wait,
+    };
+    let page = doors.app.consume(request.clone()).await?;
+    if params.follow {
+        let body = Body::from_stream(follow(Arc::clone(&doors.app), request, &projection, page));
+        return Ok(([(header::CONTENT_TYPE, params.format.content_type())], body).into_response());
+    }
+    let (next, caught_up) = (page.next.to_string(), page.caught_up);
+    let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let body = on_worker(size, move || {
+        Encoder::new(projection.columns().to_vec()).answer(params.format, &page.batches)
+    })
+    .await?;
+    let mut response = ([(header::CONTENT_TYPE, params.format.content_type())], body).into_response();
+    let next =
+        HeaderValue::from_str(&next).map_err(|_| Problem::internal("a position is not a header's text"))?;
+    response.headers_mut().insert("frazil-next", next);
+    response
+        .headers_mut()
+        .insert("frazil-caught-up", HeaderValue::from_static(if caught_up { "true" } else { "false" }));
+    Ok(response)
+}
+
+/// Does work on so many bytes where it holds up no other request.
+async fn on_worker<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    if bytes <= INLINE_BYTES_MAX {
+        return work();
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Problem::internal(format!("work on the rows did not end: {error}")))?
+}

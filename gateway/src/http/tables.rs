@@ -1,0 +1,143 @@
+//! Tables: list, describe, ensure, drop.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use frazil_log::id::FieldId;
+use frazil_log::schema::TableSpec;
+use frazil_log::schema::ensure::{TableRequest, build};
+use frazil_log::schema::iceberg_json::to_json;
+use frazil_log::schema::options::OPTIONS;
+use frazil_log::schema::sql::columns_sql;
+use serde_json::{Map, Value, json};
+
+use super::Doors;
+use super::app::{Ensured, Table};
+use super::params::{name, no_params, table_list};
+use crate::error::{Kind, Problem};
+
+/// Lists the tables of a database.
+#[utoipa::path(get, path = "/v1/databases/{db}/tables", tag = "tables",
+    params(("prefix" = Option<String>, Query), ("limit" = Option<u32>, Query), ("after" = Option<String>, Query)),
+    responses((status = 200, description = "`tables`, and `next` to go on after, or null")))]
+pub(super) async fn list(
+    State(doors): State<Arc<Doors>>,
+    Path(db): Path<String>,
+    uri: Uri,
+) -> Result<Json<Value>, Problem> {
+    let listed = doors.app.tables(&name(&db)?, table_list(&uri)?).await?;
+    let tables: Vec<Value> = listed.tables.iter().map(table_json).collect();
+    Ok(Json(json!({"tables": tables, "next": listed.next})))
+}
+
+/// Describes a table.
+#[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}", tag = "tables",
+    responses((status = 200, description = "the table: `columns` as SQL, `schema` as Iceberg's JSON")))]
+pub(super) async fn describe(
+    State(doors): State<Arc<Doors>>,
+    Path((db, table)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Json<Value>, Problem> {
+    no_params(&uri)?;
+    let table = doors.app.table(&name(&db)?, &name(&table)?).await?;
+    Ok(Json(table_json(&table)))
+}
+
+/// Creates a table unless one like it is there.
+#[utoipa::path(put, path = "/v1/databases/{db}/tables/{table}", tag = "tables",
+    request_body(content_type = "application/json", description = "`columns` (SQL) or `schema` (Iceberg's JSON), `buckets`, `bucket_by`, `options`"),
+    responses((status = 201, description = "new"), (status = 200, description = "it was there, and the same"),
+        (status = 409, description = "it was there, and differs")))]
+pub(super) async fn ensure(
+    State(doors): State<Arc<Doors>>,
+    Path((db, table)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    no_params(request.uri())?;
+    let (db, table) = (name(&db)?, name(&table)?);
+    let (head, body) = request.into_parts();
+    let content_type =
+        head.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
+    let body = doors.bodies.read(&head.headers, body).await?;
+    let spec = build(&table_request(content_type.as_deref(), &body.bytes)?)?;
+    match doors.app.ensure_table(&db, &table, spec).await? {
+        Ensured::Created(table) => Ok((StatusCode::CREATED, Json(table_json(&table))).into_response()),
+        Ensured::Same(table) => Ok(Json(table_json(&table)).into_response()),
+        Ensured::Different(difference) => {
+            Err(Problem::new(Kind::Exists, format!("table {table} is there and differs: {difference}")))
+        }
+    }
+}
+
+/// Drops a table. The name is free at once.
+#[utoipa::path(delete, path = "/v1/databases/{db}/tables/{table}", tag = "tables", responses((status = 204, description = "dropped")))]
+pub(super) async fn drop(
+    State(doors): State<Arc<Doors>>,
+    Path((db, table)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<StatusCode, Problem> {
+    no_params(&uri)?;
+    doors.app.drop_table(&name(&db)?, &name(&table)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reads the JSON of a PUT. A member that is not known is not there yet, or misspelt: named either way.
+fn table_request(content_type: Option<&str>, body: &[u8]) -> Result<TableRequest, Problem> {
+    let essence =
+        content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if !matches!(
+        essence.as_str(),
+        "" | "application/json" | "text/json" | "application/x-www-form-urlencoded"
+    ) {
+        return Err(Problem::new(
+            Kind::UnsupportedMediaType,
+            format!("Content-Type {essence:?}: a table is created with JSON"),
+        ));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let message = error.to_string();
+        let kind = if message.starts_with("unknown field") { Kind::Unsupported } else { Kind::Malformed };
+        Problem::new(kind, message)
+    })
+}
+
+/// A table as the API shows it.
+fn table_json(table: &Table) -> Value {
+    let spec = &table.spec;
+    let names = |ids: &[FieldId]| -> Vec<&str> {
+        let named = |id: &FieldId| spec.schema.columns.iter().find(|column| column.id == *id);
+        ids.iter().filter_map(named).map(|column| column.name.as_str()).collect()
+    };
+    let mut notes = Vec::new();
+    let options = options_json(spec, &mut notes);
+    json!({
+        "database": table.database,
+        "name": table.name,
+        "id": table.id,
+        "uuid": table.uuid,
+        "schema_id": spec.schema.id,
+        "columns": columns_sql(&spec.schema),
+        "schema": to_json(&spec.schema),
+        "primary_key": names(&spec.primary_key),
+        "buckets": spec.buckets,
+        "bucket_by": names(&spec.bucket_by),
+        "options": options,
+        "notes": notes,
+    })
+}
+
+/// All options, given or default; what their values must be read with goes into `notes`.
+fn options_json(spec: &TableSpec, notes: &mut Vec<String>) -> Map<String, Value> {
+    let mut options = Map::new();
+    for option in OPTIONS {
+        let given = spec.options.iter().find(|(name, _)| name == option.name);
+        options.insert(option.name.to_owned(), given.map_or(option.default, |(_, value)| value).into());
+        if !option.note.is_empty() {
+            notes.push(format!("{}: {}", option.name, option.note));
+        }
+    }
+    options
+}

@@ -1,0 +1,132 @@
+//! Reading at a position: from the fold, the tail confirmed where the answer depends on it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use frazil_log::id::{Bucket, Offset};
+use frazil_log::state::tables::Table;
+use tokio::time::{Instant, sleep_until};
+
+use super::Gateway;
+use super::database::Database;
+use super::problems::no_such_table;
+use crate::consume::position::{From, Position};
+use crate::consume::reader::{ReadPage, ReadRequest, read};
+use crate::error::{Kind, Problem};
+use crate::http::app::{Consume, Page};
+
+/// A waiting read looks for slots of other gateways this often; any number of them cost one request each.
+const POLL_PAUSE: Duration = Duration::from_millis(400);
+
+impl Gateway {
+    pub(super) async fn read_page(&self, request: Consume) -> Result<Page, Problem> {
+        let database = self.database_named(&request.database).await?;
+        let deadline = Instant::now() + request.wait;
+        let mut table = pinned_table(&database, &request)?;
+        let mut read_request = ReadRequest {
+            from: resolve(&database, &table, &request).await?,
+            columns: request.columns.clone(),
+            rows_max: request.limit,
+            bytes_max: request.bytes_max as u64,
+        };
+        loop {
+            // A read that will reach the end of what is folded confirms the tail first: then the end is the end.
+            let confirms = rows_ahead(&database, &table, &read_request.from) <= request.limit as u64;
+            if confirms {
+                database.replica().confirm_tail().await?;
+                table = pinned_table(&database, &request)?;
+            }
+            let page = read(database.replica(), &table, &read_request).await?;
+            let caught_up = confirms && rows_ahead(&database, &table, &page.next) == 0;
+            if page.rows > 0 || (caught_up && Instant::now() >= deadline) {
+                self.inner.parts.metrics.rows_consumed_total.inc_by(page.rows as u64);
+                return Ok(Page { batches: page.batches, next: Position(page.next), caught_up });
+            }
+            if caught_up {
+                wait_for_rows(&database, &table, &page, deadline).await?;
+            }
+            read_request.from = page.next;
+        }
+    }
+}
+
+/// The table that the columns were looked up in; a table dropped and made again is another.
+fn pinned_table(database: &Database, request: &Consume) -> Result<Table, Problem> {
+    let fold = database.replica().fold();
+    let table = fold.state.tables().live(request.id).filter(|table| table.name == request.table);
+    table.cloned().ok_or_else(|| no_such_table(&request.database, &request.table))
+}
+
+/// Where each bucket begins.
+async fn resolve(
+    database: &Database,
+    table: &Table,
+    request: &Consume,
+) -> Result<BTreeMap<Bucket, Offset>, Problem> {
+    let buckets: Vec<Bucket> = match request.bucket {
+        Some(bucket) => vec![bucket],
+        None => (0..table.spec.buckets).map(Bucket).collect(),
+    };
+    if request.from == From::Latest {
+        database.replica().confirm_tail().await?;
+        return Ok(buckets.iter().map(|bucket| (*bucket, tail(database, table, *bucket))).collect());
+    }
+    let from: BTreeMap<Bucket, Offset> = buckets
+        .into_iter()
+        .map(|bucket| {
+            let offset = match &request.from {
+                From::Earliest | From::Latest => 0,
+                From::Offset(offset) => *offset,
+                From::Position(position) => position.get(bucket).unwrap_or(0),
+            };
+            (bucket, offset)
+        })
+        .collect();
+    let beyond = |from: &BTreeMap<Bucket, Offset>| {
+        from.iter().map(|(bucket, offset)| (*bucket, *offset)).find(|(bucket, offset)| *offset > tail(database, table, *bucket))
+    };
+    if beyond(&from).is_some() {
+        database.replica().confirm_tail().await?;
+        if let Some((bucket, offset)) = beyond(&from) {
+            let latest = tail(database, table, bucket);
+            return Err(Problem::new(
+                Kind::BeyondTail,
+                format!("bucket {bucket}: from={offset}, but the next row gets offset {latest}"),
+            )
+            .with("bucket", bucket.0)
+            .with("latest", latest));
+        }
+    }
+    Ok(from)
+}
+
+fn tail(database: &Database, table: &Table, bucket: Bucket) -> Offset {
+    database.replica().fold().state.tables().tail(&table.rows_key(bucket)).next
+}
+
+/// How many rows lie between a position and the end of what is folded.
+fn rows_ahead(database: &Database, table: &Table, from: &BTreeMap<Bucket, Offset>) -> u64 {
+    let fold = database.replica().fold();
+    let ahead = |(bucket, from): (&Bucket, &Offset)| {
+        fold.state.tables().tail(&table.rows_key(*bucket)).next.saturating_sub(*from)
+    };
+    from.iter().map(ahead).sum()
+}
+
+/// Waits until there is a row, the table goes, or the deadline comes. Sends a request each [`POLL_PAUSE`], shared by all who wait.
+async fn wait_for_rows(database: &Database, table: &Table, page: &ReadPage, deadline: Instant) -> Result<(), Problem> {
+    let replica = database.replica();
+    let mut next = replica.watch();
+    while Instant::now() < deadline {
+        next.mark_unchanged();
+        if rows_ahead(database, table, &page.next) > 0 || replica.fold().state.tables().live(table.id).is_none() {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            changed = next.changed() => drop(changed),
+            () = sleep_until(deadline.min(Instant::now() + POLL_PAUSE)) => replica.poll_tail(POLL_PAUSE).await?,
+        }
+    }
+    Ok(())
+}

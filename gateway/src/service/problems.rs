@@ -1,0 +1,109 @@
+//! What the log's answers are called at the doors.
+
+use frazil_log::id::Name;
+use frazil_log::state::verdict::Refusal;
+
+use super::database::Database;
+use crate::error::{Kind, Outcome, Problem};
+use crate::produce::health::RETRY_AFTER;
+use crate::produce::ingress::Failure;
+
+/// Seconds that an overloaded gateway asks a client to wait.
+const OVERLOADED_RETRY_AFTER_SECONDS: u32 = 1;
+
+fn retry_after_seconds() -> u32 {
+    u32::try_from(RETRY_AFTER.as_secs()).unwrap_or(1)
+}
+
+pub(super) fn no_such_database(name: &Name) -> Problem {
+    Problem::new(
+        Kind::NoSuchDatabase,
+        format!("there is no database {name}; create it with PUT /v1/databases/{name}"),
+    )
+}
+
+pub(super) fn no_such_table(database: &Name, table: &Name) -> Problem {
+    Problem::new(
+        Kind::NoSuchTable,
+        format!("there is no table {table} in database {database}; create it with PUT, or append with create=true"),
+    )
+}
+
+/// What a failed submission is called.
+pub(super) fn of_failure(database: &Database, table: Option<&Name>, failure: Failure) -> Problem {
+    match failure {
+        Failure::Refused(refusal) => of_refusal(database, table, &refusal),
+        Failure::Gap { expected } => Problem::new(
+            Kind::SequenceGap,
+            format!("the producer's next Producer-Seq is {expected}: send that request first"),
+        )
+        .with("expected", expected),
+        Failure::Overloaded => Problem::new(Kind::Overloaded, "this gateway's buffer is full; the rows were not taken")
+            .with_retry_after(OVERLOADED_RETRY_AFTER_SECONDS),
+        Failure::ReadOnly(why) => {
+            Problem::new(Kind::StoreUnavailable, format!("the store cannot be written now, so this gateway is read-only: {why}"))
+                .with_retry_after(retry_after_seconds())
+        }
+        Failure::NotProposed => {
+            Problem::new(Kind::StoreUnavailable, "the deadline came before the rows could be written; they were not taken")
+                .with_retry_after(retry_after_seconds())
+        }
+        Failure::Draining => {
+            Problem::new(Kind::Draining, "this gateway is going down; ask another").with_retry_after(1)
+        }
+        Failure::Unknown => Problem::new(
+            Kind::OutcomeUnknown,
+            "the deadline came before the store answered; repeat the request with the same Producer-Seq to learn its outcome",
+        ),
+        Failure::Failed(error) => Problem::from(error).with_outcome(Outcome::NotCommitted),
+    }
+}
+
+/// What a refusal by the log is called.
+pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Refusal) -> Problem {
+    let name = database.name();
+    match refusal {
+        Refusal::ExpectedOffset { bucket, expected, actual, .. } => Problem::new(
+            Kind::ExpectedOffset,
+            format!("bucket {bucket}: expected_offset is {expected}, but the next row gets offset {actual}"),
+        )
+        .with("bucket", bucket.0)
+        .with("expected", *expected)
+        .with("actual", *actual),
+        Refusal::Fenced { epoch } => Problem::new(
+            Kind::ProducerFenced,
+            format!("a newer run of this producer has epoch {epoch}: stop, or begin a higher epoch at Producer-Seq 0"),
+        )
+        .with("epoch", *epoch),
+        Refusal::SequenceConflict => Problem::new(
+            Kind::SequenceConflict,
+            "this Producer-Seq was used for a request with other rows: a retry must send the same bytes",
+        ),
+        Refusal::UnknownProducer => {
+            Problem::new(Kind::SequenceGap, "this producer is not known here: a new one begins at Producer-Seq 0")
+                .with("expected", 0)
+        }
+        Refusal::SchemaChanged { .. } => {
+            Problem::new(Kind::SchemaChanged, "the table's schema changed meanwhile: describe it and send the rows again")
+        }
+        Refusal::NoSuchBucket { bucket, .. } => {
+            Problem::new(Kind::NoSuchBucket, format!("the table has no bucket {bucket}"))
+        }
+        Refusal::NotEmpty { tables } => Problem::new(
+            Kind::NotEmpty,
+            format!("database {name} has {tables} tables: drop them first"),
+        ),
+        Refusal::DatabaseDropped => no_such_database(name),
+        Refusal::DatabaseExists => Problem::new(Kind::Exists, format!("database {name} exists")),
+        Refusal::TableExists { .. } | Refusal::TableIdTaken { .. } => {
+            Problem::new(Kind::Exists, "a table of this name was created meanwhile")
+        }
+        Refusal::NoSuchTable { .. } => match table {
+            Some(table) => no_such_table(name, table),
+            None => Problem::new(Kind::NoSuchTable, "the table was dropped meanwhile"),
+        },
+        Refusal::Expired | Refusal::RollUpStale { .. } | Refusal::Invalid { .. } => {
+            Problem::internal(format!("the log refused an entry that this gateway made: {refusal:?}"))
+        }
+    }
+}
