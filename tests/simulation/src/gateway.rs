@@ -139,7 +139,7 @@ impl Gateway {
 
     /// An error that no fault of the store explains.
     pub(crate) fn stopped(&self, doing: &str, error: &Error) {
-        if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Unsupported) {
+        if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Diverged | ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Unsupported) {
             let words = format!("node {} {doing}: {:?} {error}", self.process.node, error.kind());
             self.process.world.violate(Kind::Stopped, words);
         }

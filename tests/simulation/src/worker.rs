@@ -85,7 +85,7 @@ impl Worker {
     }
 
     fn stopped(&self, doing: &str, error: &Error) {
-        if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Unsupported) {
+        if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Diverged | ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Unsupported) {
             let words = format!("worker {} {doing}: {:?} {error}", self.process.node, error.kind());
             self.process.world.violate(Kind::Stopped, words);
         }
