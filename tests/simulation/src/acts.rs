@@ -90,7 +90,7 @@ impl Run {
     fn produce(&self, count: usize) {
         for _ in 0..count {
             let producer = Arc::clone(&self.producers[self.dice.index(self.producers.len())]);
-            let Some(stamp) = producer.next_stamp(self.scenario.pipelining) else { continue };
+            let Some(stamp) = producer.next_stamp(self.scenario.pipelining, self.scenario.protocol.fold.producer_verdicts_max) else { continue };
             let bucket = self.dice.happens(0.4).then(|| self.bucket());
             let expected = self.expected_for(bucket, 0.15);
             let part = Part { table: self.main.clone(), bucket, rows: self.dice.range(1, 4), expected };
@@ -401,6 +401,9 @@ impl Run {
             let process = worker.process.clone();
             drop(tokio::spawn(async move {
                 sleep(after).await;
+                if process.world.faults_have_stopped() {
+                    return;
+                }
                 process.gate.freeze();
                 sleep(time).await;
                 process.gate.thaw();

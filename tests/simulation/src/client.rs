@@ -1,5 +1,6 @@
 //! Clients: plain writers that send once, idempotent producers that retry anywhere, strong readers, consumers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,25 +42,26 @@ pub(crate) struct ProducerState {
     pub(crate) epoch: u64,
     /// The sequence of its next request.
     pub(crate) next: u64,
-    /// Requests that have no answer yet.
-    pub(crate) open: usize,
+    /// Sequences that have no answer yet.
+    pub(crate) open: BTreeSet<u64>,
     /// A request was given up: nothing more in this epoch.
     pub(crate) stuck: bool,
 }
 
 impl Producer {
-    /// The stamp of its next request, if it may send one.
-    pub(crate) fn next_stamp(&self, open_max: usize) -> Option<ProducerStamp> {
+    /// The stamp of its next request, if it may send one: with few open, and none so old that its verdict may be forgotten.
+    pub(crate) fn next_stamp(&self, open_max: usize, verdicts_max: usize) -> Option<ProducerStamp> {
         let mut state = self.state.lock();
-        if state.stuck && state.open == 0 {
+        if state.stuck && state.open.is_empty() {
             *state = ProducerState { epoch: state.epoch + 1, ..ProducerState::default() };
         }
-        if state.stuck || state.open >= open_max {
+        let span = state.open.first().map_or(0, |oldest| state.next - oldest);
+        if state.stuck || state.open.len() >= open_max || span >= verdicts_max as u64 {
             return None;
         }
         let stamp = ProducerStamp { id: self.id.clone(), epoch: state.epoch, seq: state.next };
         state.next += 1;
-        state.open += 1;
+        state.open.insert(stamp.seq);
         Some(stamp)
     }
 }
@@ -155,7 +157,7 @@ pub(crate) async fn produce(
         definite = answered;
     }
     let mut state = producer.state.lock();
-    state.open -= 1;
+    state.open.remove(&stamp.seq);
     state.stuck |= !definite;
 }
 

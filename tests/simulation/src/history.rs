@@ -307,14 +307,15 @@ impl History {
         let what = format!("request {uid} ({})", describe(record));
         if let Some(before) = &record.told
             && *before != told
-            && !matches!((before, &told), (Told::Forgotten, Told::Acked(_)) | (Told::Acked(_), Told::Forgotten))
+            // An answer that is forgotten meanwhile (the client has it) contradicts none.
+            && !matches!((before, &told), (Told::Forgotten, Told::Acked(_)) | (_, Told::Forgotten))
             && *before != Told::NotWritten
         {
             return Err(Violation::new(Kind::Contradiction, format!("{what} was told {before:?}, then {told:?}")));
         }
         match &told {
             Told::Acked(acceptance) => self.check_acked(record, &what, acceptance, tail)?,
-            Told::Forgotten if record.placed.len() as u64 != record.rows => {
+            Told::Forgotten if record.told.is_none() && record.placed.len() as u64 != record.rows => {
                 let shape = self.shape(record);
                 let words = format!("{what} was answered \"duplicate\", but is not in the log");
                 return Err(Violation { kind: Kind::AckLost, words, shape });
@@ -329,7 +330,9 @@ impl History {
             }
             _ => {}
         }
-        if let Some(record) = self.records.get_mut(&uid) {
+        if let Some(record) = self.records.get_mut(&uid)
+            && !(told == Told::Forgotten && record.told.is_some())
+        {
             record.told = Some(told);
         }
         Ok(())

@@ -228,6 +228,7 @@ impl Run {
     /// The faults stop. Everybody must go on, and everything must be right.
     async fn end(&self) {
         self.calm();
+        self.world.stop_faults();
         let gateways = self.gateways.lock().clone();
         for (node, gateway) in gateways.iter().enumerate() {
             self.world.partition(node, false);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use frazil_log::id::{Name, TimeMicros};
 use frazil_log::protocol::Protocol;
@@ -38,6 +39,7 @@ pub(crate) struct World {
     trace: Mutex<Trace>,
     violation: Mutex<Option<Violation>>,
     partitioned: Mutex<BTreeMap<usize, bool>>,
+    calm: AtomicBool,
     start: Instant,
 }
 
@@ -56,6 +58,7 @@ impl World {
             trace: Mutex::new(Trace::new(verbose)),
             violation: Mutex::new(None),
             partitioned: Mutex::new(BTreeMap::new()),
+            calm: AtomicBool::new(false),
             start: Instant::now(),
         })
     }
@@ -114,6 +117,16 @@ impl World {
     /// Whether a node is cut off.
     pub(crate) fn is_cut_off(&self, node: usize) -> bool {
         self.partitioned.lock().get(&node).copied().unwrap_or(false)
+    }
+
+    /// No fault begins from here on.
+    pub(crate) fn stop_faults(&self) {
+        self.calm.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the faults have stopped.
+    pub(crate) fn faults_have_stopped(&self) -> bool {
+        self.calm.load(Ordering::SeqCst)
     }
 
     /// Ends the run: the trace as it is.
