@@ -152,6 +152,10 @@ impl Janitor {
         }
         let checkpoints = open::checkpoints(self.replica.store(), self.replica.database(), trim::CHECKPOINTS_MAX).await?;
         let Some((newest, _)) = checkpoints.first() else { return Ok(report) };
+        if *newest > self.replica.next() {
+            // Written by others since the tail was confirmed: what it covers must be folded here before it is worked on.
+            self.replica.confirm_tail().await?;
+        }
         if memory.done != Some(*newest) {
             rollup::roll_up(self, *newest, &mut report).await?;
             pages::merge(self, &mut report).await?;

@@ -73,23 +73,24 @@ impl Health {
         seen.failing_since.get_or_insert(now);
         error.clone_into(&mut seen.last_error);
         seen.denied = kind == ErrorKind::Denied;
-        seen.open_if_due(now);
+        seen.open_if_due(now, true);
     }
 
     /// Why produce is refused now, if it is.
     pub fn read_only(&self) -> Option<String> {
         let mut seen = self.seen.lock();
-        seen.open_if_due(self.env.now());
+        // One failure, and then nothing to write for hours, is no reason: only the next failure says that it lasts.
+        seen.open_if_due(self.env.now(), false);
         seen.open_since.map(|_| seen.last_error.clone())
     }
 }
 
 impl Seen {
-    fn open_if_due(&mut self, now: Moment) {
+    fn open_if_due(&mut self, now: Moment, failed_now: bool) {
         if self.open_since.is_some() {
             return;
         }
-        let failing = self.failing_since.is_some_and(|since| now.since(&since) >= FAILING_FOR);
+        let failing = failed_now && self.failing_since.is_some_and(|since| now.since(&since) >= FAILING_FOR);
         let hanging = self.in_flight.iter().any(|(_, since)| now.since(since) >= HANGING_FOR);
         if !failing && !hanging {
             return;

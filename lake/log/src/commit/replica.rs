@@ -324,12 +324,13 @@ impl Replica {
             self.inner.proof.lock().begin(sent);
             return Ok(true);
         }
-        self.begin_again(sent).await?;
+        self.begin_again(sent, newest.unwrap_or(next)).await?;
         Ok(false)
     }
 
-    /// This node fell behind the trim point (or slept): the newest checkpoint takes the fold's place.
-    async fn begin_again(&self, sent: Moment) -> Result<()> {
+    /// This node fell behind the trim point (or slept): the newest checkpoint takes the fold's place. A LIST sent at `sent` showed
+    /// that it covers the slots below `newest`.
+    async fn begin_again(&self, sent: Moment, newest: Slot) -> Result<()> {
         let loaded = open::load(&self.inner.store, &self.inner.database, &self.inner.protocol.fold).await?;
         let (before, next) = {
             let mut fold = self.inner.fold.write();
@@ -339,6 +340,11 @@ impl Replica {
             }
             (before, next)
         };
+        if next <= before && before >= newest {
+            // Somebody else of this node came there meanwhile, under a proof of their own.
+            self.inner.proof.lock().begin(sent);
+            return Ok(());
+        }
         if next <= before {
             return Err(Error::corrupt(format!(
                 "a checkpoint covers slot {before} of database {}, but cannot be read: this node cannot know what came after",
