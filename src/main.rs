@@ -2,7 +2,10 @@
 //!
 //! Start reading at [`cmd`] for what a user types, at [`node`] for how a process is put together.
 
-#![expect(unreachable_pub, reason = "a binary has no outside: `pub` says what a module offers to its neighbours")]
+#![expect(
+    unreachable_pub,
+    reason = "a binary has no outside: `pub` says what a module offers to its neighbours"
+)]
 
 mod bench;
 mod client;

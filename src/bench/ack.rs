@@ -292,7 +292,8 @@ fn spawn_at(
             tokio::task::yield_now().await;
         }
         let answer = request.await;
-        drop(answers.send((is_ack, answer.is_ok().then(|| at.elapsed())))); // nobody listens once it was interrupted
+        // Nobody listens any more once it was interrupted.
+        answers.send((is_ack, answer.is_ok().then(|| at.elapsed()))).unwrap_or_default();
     }));
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytes::Bytes;
+use frazil_compactor::{Janitor, JanitorOptions};
 use frazil_log::commit::committer::{Committer, CommitterOptions, Flush};
 use frazil_log::commit::create::create_log;
 use frazil_log::commit::replica::Replica;
@@ -81,6 +82,10 @@ struct Writer {
 
 impl Writer {
     async fn open(store: &Store) -> Self {
+        Self::open_with(store, protocol()).await
+    }
+
+    async fn open_with(store: &Store, protocol: Protocol) -> Self {
         let env = Env::system();
         let writer = WriterInfo {
             incarnation: env.ulid(),
@@ -90,7 +95,7 @@ impl Writer {
             put_p99_us: 0,
         };
         create_log(store, &database(), &env, &writer).await.unwrap();
-        let replica = Replica::open(store.clone(), database(), env.clone(), protocol()).await.unwrap();
+        let replica = Replica::open(store.clone(), database(), env.clone(), protocol).await.unwrap();
         let committer = Committer::new(replica, writer, CommitterOptions::default(), Arc::new(|_| {}));
         Self { committer, env, n: 0 }
     }
@@ -321,7 +326,7 @@ async fn a_lost_object_of_each_kind_is_told() {
 }
 
 #[tokio::test]
-async fn a_trimmed_log_is_clean_and_a_ghost_in_place_of_a_slot_is_not() {
+async fn slots_that_trim_would_have_kept_are_missed_and_a_ghost_is_seen() {
     let written = written().await;
     // Everything below the older checkpoint goes, with the rows of bucket 0 and 1 there.
     for slot in 0..CHECKPOINT_SLOTS {
@@ -359,6 +364,43 @@ async fn a_trimmed_log_is_clean_and_a_ghost_in_place_of_a_slot_is_not() {
     let report = written.verify(false).await;
     assert!(
         report.corruptions.iter().any(|fault| fault.object == paths::log(&database(), 8).as_ref()),
+        "{report:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_the_janitor_trimmed_is_clean() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path().to_str().unwrap(), &StoreOptions::default()).unwrap();
+    let (fold, checkpoint_age_min) = (protocol().fold, Duration::ZERO);
+    let at_once = Protocol { checkpoint_age_min, fold, ..Protocol::SHIPPED };
+    let mut writer = Writer::open_with(&store, at_once.clone()).await;
+    let (name, uuid) = (Name::new("clicks").unwrap(), writer.env.uuid());
+    writer.write(Entry::TableCreated { table: TableId(1), name, uuid, spec: spec() }, Flush::default()).await;
+    let janitor = Janitor::new(
+        writer.committer.clone(),
+        JanitorOptions::default(),
+        frazil_compactor::Metrics::default(),
+    );
+    let (mut trimmed, mut merged) = (0, 0);
+    for slot in 0..130u32 {
+        writer.rows(slot % 2).await;
+        if slot % 13 == 0 {
+            let round = janitor.round().await.unwrap();
+            (trimmed, merged) = (trimmed + round.slots_trimmed, merged + round.pages_merged);
+        }
+    }
+    assert!(trimmed > 50 && merged > 0, "{trimmed} slots trimmed, {merged} pages merged");
+    for deep in [false, true] {
+        let options = Options { deep, protocol: at_once.clone(), ..options() };
+        let report = verify(&store, &options, &|_| {}).await.unwrap();
+        clean(&report);
+        assert!(report.databases[0].folded_from > Some(0), "{report:#?}");
+    }
+    // Under the shipped ages nothing can have been trimmed yet.
+    let report = verify(&store, &options(), &|_| {}).await.unwrap();
+    assert!(
+        report.corruptions.iter().any(|fault| fault.expected.starts_with("the commits of slots 0..")),
         "{report:#?}"
     );
 }

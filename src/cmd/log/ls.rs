@@ -181,7 +181,7 @@ mod tests {
     fn what_is_absent_is_shown_before_what_is_there() {
         let rows = [row(5), row(6), row(9)];
         assert_eq!(gaps(&rows, 0).collect::<Vec<_>>(), [0..5, 7..9]);
-        assert_eq!(gaps(&rows, 5).collect::<Vec<_>>(), [7..9]);
+        assert_eq!(gaps(&rows, 5).next(), Some(7..9));
         assert_eq!(gaps(&[], 3).count(), 0);
     }
 

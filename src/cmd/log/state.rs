@@ -123,9 +123,9 @@ fn print_text(fold: &Fold, checkpoints: &[(Slot, Listed)]) {
             None => drop(tables.add_row(head)),
             Some((first, rest)) => {
                 tables.add_row(head.into_iter().chain(first.iter().cloned()));
-                rest.iter().for_each(|tail| {
-                    drop(tables.add_row(std::iter::repeat_n(String::new(), 3).chain(tail.iter().cloned())))
-                });
+                for tail in rest {
+                    tables.add_row(std::iter::repeat_n(String::new(), 3).chain(tail.iter().cloned()));
+                }
             }
         }
     }
