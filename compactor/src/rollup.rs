@@ -37,11 +37,20 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 pub(crate) async fn roll_up(janitor: &Janitor, slot: Slot, report: &mut Report) -> Result<()> {
     let replica = &janitor.replica;
     let rules = &replica.protocol().fold;
-    let Some(then) = open::read_checkpoint(replica.store(), replica.database(), slot, rules).await? else { return Ok(()) };
+    let Some(then) = open::read_checkpoint(replica.store(), replica.database(), slot, rules).await? else {
+        return Ok(());
+    };
     let all = work(&replica.fold().state, &then.state);
     let mut segment = SegmentDraft::default();
     for one in all {
-        add(janitor, &one, &mut segment, report).await?;
+        match add(janitor, &one, &mut segment, report).await {
+            // The others go on; trim waits for this one.
+            Err(error) if error.kind() == ErrorKind::Corrupt => tracing::error!(
+                database = %replica.database(), table = %one.key.table, bucket = %one.key.bucket, %error,
+                "rows cannot be read, so they are not rolled up and the log is not trimmed; next: `frazil verify`"
+            ),
+            added => added?,
+        }
     }
     publish(janitor, &mut segment, report).await
 }
@@ -88,7 +97,13 @@ fn spec_of(janitor: &Janitor, table: TableId) -> Option<TableSpec> {
 }
 
 /// Reads a run and adds it to the body as one slice.
-async fn write_run(janitor: &Janitor, work: &Work, spec: &TableSpec, run: Run, segment: &mut SegmentDraft) -> Result<()> {
+async fn write_run(
+    janitor: &Janitor,
+    work: &Work,
+    spec: &TableSpec,
+    run: Run,
+    segment: &mut SegmentDraft,
+) -> Result<()> {
     segment.sources.extend(run.places.iter().map(|place| place.object));
     let (fields, schema) = fields(spec);
     let times = run.places.iter().map(|place| place.time);
@@ -116,13 +131,20 @@ async fn write_run(janitor: &Janitor, work: &Work, spec: &TableSpec, run: Run, s
 
 /// The columns of the table's slices, and the schema of rolled-up ones.
 fn fields(spec: &TableSpec) -> (Vec<FieldRef>, SchemaRef) {
-    let fields: Vec<FieldRef> = spec.schema.columns.iter().map(|column| Arc::new(arrow_field(column))).collect();
-    let time = Field::new("__timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false);
+    let fields: Vec<FieldRef> =
+        spec.schema.columns.iter().map(|column| Arc::new(arrow_field(column))).collect();
+    let time =
+        Field::new("__timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false);
     let all: Vec<FieldRef> = fields.iter().cloned().chain([Arc::new(time)]).collect();
     (fields, Arc::new(ArrowSchema::new(all)))
 }
 
-async fn read_place(janitor: &Janitor, place: Place, fields: &[FieldRef], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+async fn read_place(
+    janitor: &Janitor,
+    place: Place,
+    fields: &[FieldRef],
+    schema: &SchemaRef,
+) -> Result<Vec<RecordBatch>> {
     let wanted: Vec<usize> = (0..fields.len()).collect();
     let read = janitor.replica.read_place(&place, fields, &wanted).await?;
     let with_time = read.into_iter().map(|batch| {
@@ -136,7 +158,8 @@ async fn read_place(janitor: &Janitor, place: Place, fields: &[FieldRef], schema
 
 fn join(batches: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
     let concat = |run: &[RecordBatch]| {
-        concat_batches(schema, run).map_err(|error| Error::internal(format!("joining batches of one schema: {error}")))
+        concat_batches(schema, run)
+            .map_err(|error| Error::internal(format!("joining batches of one schema: {error}")))
     };
     let mut joined = Vec::new();
     let (mut run, mut bytes) = (Vec::new(), 0);
@@ -187,14 +210,16 @@ async fn write_segment(
     sources.dedup();
     let id = janitor.segment_id();
     let log_uuid = janitor.replica.fold().state.identity().uuid;
-    let elsewhere = slices.iter().map(|slice| Slice { home: SliceHome::Segment(0), ..slice.clone() }).collect();
+    let elsewhere =
+        slices.iter().map(|slice| Slice { home: SliceHome::Segment(0), ..slice.clone() }).collect();
     let header = SegmentHeader { log_uuid, id, encryption_key_id: String::new(), sources, slices };
     let sealed = header.seal(body)?;
     let path = paths::segment(janitor.replica.database(), id);
     janitor.replica.create(&path, &sealed).await?;
     // Rows are about to be trimmed on the strength of this object: it is read back once.
     let found = janitor.replica.store().get(&path).await?;
-    let found = found.ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("{path}: written, but not found")))?;
+    let found =
+        found.ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("{path}: written, but not found")))?;
     let (envelope, _) = SegmentHeader::decode(path.as_ref(), &found.bytes, id)?;
     envelope.verify(path.as_ref(), &found.bytes)?;
     Ok((SegmentRef { id, body_start: envelope.body_start() }, elsewhere))

@@ -113,7 +113,11 @@ pub fn build(pending: &[Pending], inline_bytes_max: u64) -> Result<Built> {
     Ok(Built { flush: Flush { proposals, segments: Vec::new(), slices, body }, uploads })
 }
 
-fn place(rows: &BucketRows, slices: &mut BTreeMap<SliceKey, SliceRows>, order: &mut Vec<SliceKey>) -> Result<Entry> {
+fn place(
+    rows: &BucketRows,
+    slices: &mut BTreeMap<SliceKey, SliceRows>,
+    order: &mut Vec<SliceKey>,
+) -> Result<Entry> {
     let key = (rows.table, rows.bucket, rows.schema);
     let index = order.iter().position(|known| *known == key).unwrap_or_else(|| {
         order.push(key);
@@ -134,7 +138,9 @@ fn place(rows: &BucketRows, slices: &mut BTreeMap<SliceKey, SliceRows>, order: &
     let too_many = |_| Error::invalid("a flush holds below 2^32 rows of a bucket");
     let count = u32::try_from(rows.rows.num_rows()).map_err(too_many)?;
     let first_row = slice.rows;
-    slice.rows = first_row.checked_add(count).ok_or_else(|| Error::invalid("a flush holds below 2^32 rows of a bucket"))?;
+    slice.rows = first_row
+        .checked_add(count)
+        .ok_or_else(|| Error::invalid("a flush holds below 2^32 rows of a bucket"))?;
     slice.batches.push(rows.rows.clone());
     let slice = u32::try_from(index).map_err(too_many)?;
     Ok(Entry::Appended { slice, first_row, rows: count, expected_offset: rows.expected_offset })
@@ -155,7 +161,9 @@ fn encode(
         if outside && full {
             let segment = std::mem::take(&mut builder).finish();
             let home = u32::try_from(uploads.len()).map_err(|_| Error::internal("few segments a flush"))?;
-            all.extend(segment.slices.iter().map(|slice| Slice { home: SliceHome::Segment(home), ..slice.clone() }));
+            all.extend(
+                segment.slices.iter().map(|slice| Slice { home: SliceHome::Segment(home), ..slice.clone() }),
+            );
             uploads.push(Upload { slices: segment.slices, body: segment.chunks });
         }
     }
@@ -188,13 +196,22 @@ fn join(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
 fn concat(run: &[RecordBatch]) -> Result<RecordBatch> {
     match run {
         [one] => Ok(one.clone()),
-        _ => concat_batches(&run[0].schema(), run).map_err(|error| Error::internal("joining batches of one schema").with_source(error)),
+        _ => concat_batches(&run[0].schema(), run)
+            .map_err(|error| Error::internal("joining batches of one schema").with_source(error)),
     }
 }
 
 /// About how long a batch is in memory.
 pub fn batch_bytes(batch: &RecordBatch) -> usize {
-    batch.columns().iter().map(|column| column.get_buffer_memory_size().min(column.to_data().get_slice_memory_size().unwrap_or(usize::MAX))).sum()
+    batch
+        .columns()
+        .iter()
+        .map(|column| {
+            column
+                .get_buffer_memory_size()
+                .min(column.to_data().get_slice_memory_size().unwrap_or(usize::MAX))
+        })
+        .sum()
 }
 
 /// About how long an act is in memory.

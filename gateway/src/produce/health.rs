@@ -62,7 +62,10 @@ impl Health {
         let now = self.env.now();
         seen.in_flight.iter_mut().for_each(|(_, since)| *since = now);
         if let Some(since) = seen.open_since.take() {
-            tracing::info!(for_seconds = now.since(&since).as_secs(), "the store can be written again: read-only mode ends");
+            tracing::info!(
+                for_seconds = now.since(&since).as_secs(),
+                "the store can be written again: read-only mode ends"
+            );
         }
     }
 
@@ -73,23 +76,24 @@ impl Health {
         seen.failing_since.get_or_insert(now);
         error.clone_into(&mut seen.last_error);
         seen.denied = kind == ErrorKind::Denied;
-        seen.open_if_due(now);
+        seen.open_if_due(now, true);
     }
 
     /// Why produce is refused now, if it is.
     pub fn read_only(&self) -> Option<String> {
         let mut seen = self.seen.lock();
-        seen.open_if_due(self.env.now());
+        // One failure, and then nothing to write for hours, is no reason: only the next failure says that it lasts.
+        seen.open_if_due(self.env.now(), false);
         seen.open_since.map(|_| seen.last_error.clone())
     }
 }
 
 impl Seen {
-    fn open_if_due(&mut self, now: Moment) {
+    fn open_if_due(&mut self, now: Moment, failed_now: bool) {
         if self.open_since.is_some() {
             return;
         }
-        let failing = self.failing_since.is_some_and(|since| now.since(&since) >= FAILING_FOR);
+        let failing = failed_now && self.failing_since.is_some_and(|since| now.since(&since) >= FAILING_FOR);
         let hanging = self.in_flight.iter().any(|(_, since)| now.since(since) >= HANGING_FOR);
         if !failing && !hanging {
             return;
@@ -98,7 +102,11 @@ impl Seen {
             self.last_error = format!("a write has not been answered for {} s", HANGING_FOR.as_secs());
         }
         self.open_since = Some(now);
-        let next = if self.denied { "give this process that permission" } else { "look at the store; `frazil status` shows its error rates" };
+        let next = if self.denied {
+            "give this process that permission"
+        } else {
+            "look at the store; `frazil status` shows its error rates"
+        };
         tracing::error!(
             error = self.last_error,
             "the store cannot be written: read-only mode; produce answers 503, reads go on, and writing goes on by itself; next: {next}"

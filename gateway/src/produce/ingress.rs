@@ -23,7 +23,7 @@ use frazil_log::state::verdict::{Acceptance, Fate, Refusal, Verdict};
 use frazil_log::store::{ClockVerdict, CreateOutcome, PutPayload, paths, skew};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::accumulator::{Accumulator, Decision, Limits};
 use super::door::Door;
@@ -218,6 +218,8 @@ impl Ingress {
             return Err(Failure::Draining);
         }
         if let Some(why) = self.inner.health.read_only() {
+            // The breaker may have opened just now, with the flusher asleep: it is the flusher who probes.
+            self.inner.wake.notify_one();
             return Err(Failure::ReadOnly(why));
         }
         self.check_clock().await?;
@@ -225,7 +227,12 @@ impl Ingress {
         let _seat = match &request.producer {
             None => None,
             Some(stamp) => {
-                match self.inner.door.pass(&self.inner.replica, &self.inner.committer, stamp, request.request_hash).await {
+                match self
+                    .inner
+                    .door
+                    .pass(&self.inner.replica, &self.inner.committer, stamp, request.request_hash)
+                    .await
+                {
                     Ok(seat) => Some(seat),
                     Err(known) => return known,
                 }
@@ -293,7 +300,8 @@ impl Ingress {
         let replica = &self.inner.replica;
         let deadline = request.deadline;
         let mut pending = self.name(request);
-        let mut judged_before = false;
+        // Whether a copy may have left this gateway before the one that waits now.
+        let mut left_before = false;
         loop {
             let verdict = replica.expect(pending.name);
             self.queue(pending.clone());
@@ -301,18 +309,25 @@ impl Ingress {
                 Ok(Ok(fate)) => fate,
                 Ok(Err(_)) => match self.after_silence(&pending)? {
                     Some(fate) => fate,
-                    None => continue,
+                    None => {
+                        left_before = true;
+                        continue;
+                    }
                 },
-                Err(_) => return Err(self.give_up(&pending, judged_before)),
+                Err(_) => return Err(self.give_up(&pending, left_before)),
             };
-            judged_before = true;
+            left_before = true;
             match fate {
                 Fate::Decided { verdict: Verdict::Accepted(acceptance), duplicate } => {
                     return Ok(Answer::Accepted { acceptance, duplicate });
                 }
                 Fate::Forgotten => return Ok(Answer::Forgotten),
-                Fate::Decided { verdict: Verdict::Refused(Refusal::Expired), .. } => self.rename(&mut pending),
-                Fate::Decided { verdict: Verdict::Refused(refusal), .. } => return Err(Failure::Refused(refusal)),
+                Fate::Decided { verdict: Verdict::Refused(Refusal::Expired), .. } => {
+                    self.rename(&mut pending)
+                }
+                Fate::Decided { verdict: Verdict::Refused(refusal), .. } => {
+                    return Err(Failure::Refused(refusal));
+                }
                 Fate::Gap { .. } => {
                     let mut next = replica.watch();
                     next.mark_unchanged();
@@ -343,10 +358,10 @@ impl Ingress {
         if self.is_past_window(pending) { Err(Failure::Unknown) } else { Ok(None) }
     }
 
-    fn give_up(&self, pending: &Pending, judged_before: bool) -> Failure {
+    fn give_up(&self, pending: &Pending, left_before: bool) -> Failure {
         self.inner.replica.forget(&pending.name);
         let waiting = self.inner.accumulator.lock().remove(|queued| queued.pending.name == pending.name);
-        if waiting && !judged_before { Failure::NotProposed } else { Failure::Unknown }
+        if waiting && !left_before { Failure::NotProposed } else { Failure::Unknown }
     }
 
     fn is_past_window(&self, pending: &Pending) -> bool {
@@ -355,7 +370,10 @@ impl Ingress {
     }
 
     fn next_name(&self) -> ProposalName {
-        ProposalName { incarnation: self.inner.incarnation, n: self.inner.names.fetch_add(1, Ordering::SeqCst) }
+        ProposalName {
+            incarnation: self.inner.incarnation,
+            n: self.inner.names.fetch_add(1, Ordering::SeqCst),
+        }
     }
 
     fn name(&self, request: Request) -> Pending {
@@ -392,6 +410,7 @@ impl Ingress {
 
     async fn flush_until_drained(&self) {
         let inner = &self.inner;
+        let mut probe_at: Option<Instant> = None;
         loop {
             let in_flight = inner.in_flight.load(Ordering::SeqCst);
             let free = inner.committer.flights_free();
@@ -403,10 +422,15 @@ impl Ingress {
                     return;
                 }
                 Decision::Idle if inner.health.read_only().is_some() && in_flight == 0 => {
+                    // A fixed moment: requests that are refused meanwhile wake this loop, and must not put the probe off.
+                    let at = *probe_at.get_or_insert_with(|| Instant::now() + PROBE_PAUSE);
                     tokio::select! {
                         biased;
+                        () = sleep_until(at) => {
+                            probe_at = None;
+                            self.probe().await;
+                        }
                         () = inner.wake.notified() => {}
-                        () = sleep(PROBE_PAUSE) => self.probe().await,
                     }
                 }
                 Decision::Idle | Decision::WaitForFlight => inner.wake.notified().await,
@@ -447,9 +471,13 @@ impl Ingress {
                 Err(error) => Err(error),
             };
             ingress.inner.health.end(watched);
-            if let Err(error) = written {
-                tracing::error!(%error, "a flush could not be written; run `frazil verify`");
-                ingress.fail_names(&names, error);
+            match written {
+                // Also where no PUT was answered, and the slot was read to find ours in it.
+                Ok(()) => ingress.inner.health.succeeded(),
+                Err(error) => {
+                    tracing::error!(%error, "a flush could not be written; run `frazil verify`");
+                    ingress.fail_names(&names, error);
+                }
             }
             ingress.inner.in_flight.fetch_sub(1, Ordering::SeqCst);
             ingress.inner.wake.notify_one();

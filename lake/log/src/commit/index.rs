@@ -20,6 +20,12 @@ use crate::store::paths;
 /// The first bytes of a page that are asked for: the directory of a page of few tables, or a whole small page.
 const PAGE_HEAD_BYTES: u64 = 256 << 10;
 
+/// How many checkpoints are looked at for a newer page list.
+const CHECKPOINTS_LOOKED_AT_MAX: usize = 16;
+
+/// How many newer page lists a read goes on with, when pages are merged under it.
+const LISTS_TRIED_MAX: usize = 3;
+
 /// Bytes of page headers and parts that a replica keeps, about.
 const PAGE_CACHE_BYTES_MAX: usize = 64 << 20;
 
@@ -81,6 +87,16 @@ impl Replica {
     /// # Errors
     /// `Corrupt` if a page that is needed cannot be read and the slots that it was made of are gone.
     pub async fn places(&self, key: &StreamKey, offsets: Range<Offset>) -> Result<Vec<Place>> {
+        for _ in 0..LISTS_TRIED_MAX {
+            match self.find(key, offsets.clone()).await {
+                Err(error) if error.is_stale() => {} // pages were merged meanwhile: a newer list is here now
+                found => return found,
+            }
+        }
+        self.find(key, offsets).await
+    }
+
+    async fn find(&self, key: &StreamKey, offsets: Range<Offset>) -> Result<Vec<Place>> {
         let mut search = Search::new(offsets);
         let pages = {
             let fold = self.fold();
@@ -95,13 +111,20 @@ impl Replica {
                 break;
             }
             let header = self.page_header(page).await?;
-            let Some(part) = header.header.part(key).filter(|part| search.wants(&part.offsets)) else { continue };
+            let Some(part) = header.header.part(key).filter(|part| search.wants(&part.offsets)) else {
+                continue;
+            };
             let places = match self.page_cache().part(page, key) {
                 Some(places) => places,
                 None => {
                     let places = Arc::new(self.read_part(page, &header, key).await?);
                     let bytes = part.body.end - part.body.start;
-                    self.page_cache().keep_part(page, *key, &places, usize::try_from(bytes).unwrap_or(usize::MAX));
+                    self.page_cache().keep_part(
+                        page,
+                        *key,
+                        &places,
+                        usize::try_from(bytes).unwrap_or(usize::MAX),
+                    );
                     places
                 }
             };
@@ -116,12 +139,17 @@ impl Replica {
         }
         let path = paths::index(self.database(), page.from, page.to);
         let loaded = async {
-            let head = self.store().get_prefix(&path, PAGE_HEAD_BYTES).await?.ok_or_else(|| self.page_is_gone(page))?;
-            let envelope = Envelope::decode(path.as_ref(), &head.bytes, crate::format::envelope::ObjectKind::IndexPage)?;
+            let Some(head) = self.store().get_prefix(&path, PAGE_HEAD_BYTES).await? else {
+                return Err(self.page_is_gone(page).await);
+            };
+            let envelope =
+                Envelope::decode(path.as_ref(), &head.bytes, crate::format::envelope::ObjectKind::IndexPage)?;
             let mut bytes = head.bytes.to_vec();
             if (bytes.len() as u64) < envelope.body_start() && head.size > bytes.len() as u64 {
                 let rest = bytes.len() as u64..envelope.body_start();
-                let rest = self.store().get_ranges(&path, &[rest]).await?.ok_or_else(|| self.page_is_gone(page))?;
+                let Some(rest) = self.store().get_ranges(&path, &[rest]).await? else {
+                    return Err(self.page_is_gone(page).await);
+                };
                 rest.iter().for_each(|piece| bytes.extend_from_slice(piece));
             }
             let (envelope, header) = PageHeader::decode(path.as_ref(), &bytes, &page.slots())?;
@@ -140,7 +168,9 @@ impl Replica {
         let path = paths::index(self.database(), page.from, page.to);
         let read = async {
             let range = part.object_range(&loaded.envelope);
-            let bytes = self.store().get_ranges(&path, &[range]).await?.ok_or_else(|| self.page_is_gone(page))?;
+            let Some(bytes) = self.store().get_ranges(&path, &[range]).await? else {
+                return Err(self.page_is_gone(page).await);
+            };
             let bytes = bytes.into_iter().next().unwrap_or_default();
             part.decode_places(path.as_ref(), &loaded.envelope, &bytes)
         };
@@ -158,7 +188,9 @@ impl Replica {
     pub async fn read_page(&self, page: &PageRef) -> Result<PlaceMap> {
         let path = paths::index(self.database(), page.from, page.to);
         let read = async {
-            let object = self.store().get(&path).await?.ok_or_else(|| self.page_is_gone(page))?;
+            let Some(object) = self.store().get(&path).await? else {
+                return Err(self.page_is_gone(page).await);
+            };
             decode_page(path.as_ref(), &object.bytes, &page.slots()).map(|(_, places)| places)
         };
         match read.await {
@@ -167,17 +199,43 @@ impl Replica {
         }
     }
 
-    /// A page of a list that is no longer the newest may have been merged and deleted: the caller pins again.
-    fn page_is_gone(&self, page: &PageRef) -> Error {
+    /// A page of a list that is no longer the newest may have been merged and deleted: the newest list tells, and takes the place of
+    /// the old one. `Stale`: find the places again.
+    async fn page_is_gone(&self, page: &PageRef) -> Error {
+        if let Err(error) = self.renew_pages().await {
+            return error;
+        }
         let still_listed = self.fold().pages.contains(page);
         let kind = if still_listed { ErrorKind::Corrupt } else { ErrorKind::Stale };
-        Error::new(kind, format!("{}: expected an index page, found nothing", paths::index(self.database(), page.from, page.to)))
+        Error::new(
+            kind,
+            format!(
+                "{}: expected an index page, found nothing",
+                paths::index(self.database(), page.from, page.to)
+            ),
+        )
+    }
+
+    /// Takes over the page list of the newest checkpoint that is folded here.
+    async fn renew_pages(&self) -> Result<()> {
+        let checkpoints = open::checkpoints(self.store(), self.database(), CHECKPOINTS_LOOKED_AT_MAX).await?;
+        let next = self.next();
+        for (slot, _) in checkpoints.into_iter().filter(|(slot, _)| *slot <= next) {
+            let read =
+                open::read_checkpoint(self.store(), self.database(), slot, &self.protocol().fold).await?;
+            if let Some(found) = read {
+                self.fold_mut().settle(slot, found.pages);
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// A page that cannot be read is made again from its slots, if they and the checkpoint before them are still there.
     async fn rebuild(&self, page: &PageRef, error: Error) -> Result<LoadedHeader> {
         let Some(places) = self.refold(page, &error).await? else { return Err(error) };
-        let sealed = crate::format::page::seal_page(self.fold().state.identity().uuid, page.slots(), 0, &places)?;
+        let sealed =
+            crate::format::page::seal_page(self.fold().state.identity().uuid, page.slots(), 0, &places)?;
         let (envelope, header) = PageHeader::decode("a page made again", &sealed.to_vec(), &page.slots())?;
         for (key, places) in places {
             let bytes = places.len() * size_of::<Place>();
@@ -203,7 +261,10 @@ impl Replica {
         );
         while fold.state.next() < page.to {
             let slot = fold.state.next();
-            let read = self.read_slot(slot).await.context(|| format!("making index page {}-{} again", page.from, page.to))?;
+            let read = self
+                .read_slot(slot)
+                .await
+                .context(|| format!("making index page {}-{} again", page.from, page.to))?;
             let SlotRead::Present(commit) = read else { return Ok(None) };
             fold.absorb(&commit)?;
         }

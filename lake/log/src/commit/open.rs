@@ -30,13 +30,21 @@ pub async fn newest_checkpoint(store: &Store, database: &Name) -> Result<Option<
 }
 
 /// Reads and decodes one checkpoint.
-pub async fn read_checkpoint(store: &Store, database: &Name, slot: Slot, rules: &FoldRules) -> Result<Option<Fold>> {
+pub async fn read_checkpoint(
+    store: &Store,
+    database: &Name,
+    slot: Slot,
+    rules: &FoldRules,
+) -> Result<Option<Fold>> {
     let path = paths::checkpoint(database, slot);
     let Some(object) = store.get(&path).await? else { return Ok(None) };
     let checkpoint = Checkpoint::decode(path.as_ref(), &object.bytes, slot)?;
     let start = checkpoint.header.state_start(object.bytes.len() as u64);
     let state = State::decode(path.as_ref(), start, &checkpoint.state, rules.clone())?;
-    if state.next() != slot || state.identity().uuid != checkpoint.header.log_uuid || state.identity().database != *database {
+    if state.next() != slot
+        || state.identity().uuid != checkpoint.header.log_uuid
+        || state.identity().database != *database
+    {
         return Err(Error::corrupt(format!(
             "{path}: expected the state of database {database} at slot {slot}, found {} at slot {}",
             state.identity().database,
@@ -66,7 +74,12 @@ pub(super) async fn load(store: &Store, database: &Name, rules: &FoldRules) -> R
     match begin(store, database, rules).await? {
         Some(fold) => Ok(fold),
         None => Err(first_error.map_or_else(
-            || Error::new(ErrorKind::NotFound, format!("there is no database {database} in {}", store.description())),
+            || {
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!("there is no database {database} in {}", store.description()),
+                )
+            },
             |error| error.context("no older checkpoint can be read, and the first slots are trimmed"),
         )),
     }

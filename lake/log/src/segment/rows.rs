@@ -12,9 +12,7 @@ pub fn row_range(batches: &[RecordBatch], first: u64, count: u64) -> Result<Vec<
     let total: u64 = batches.iter().map(rows).sum();
     let end = first.checked_add(count).filter(|end| *end <= total);
     let Some(end) = end else {
-        return Err(Error::invalid(format!(
-            "{count} rows from row {first} asked of a slice of {total}"
-        )));
+        return Err(Error::invalid(format!("{count} rows from row {first} asked of a slice of {total}")));
     };
     let mut wanted = Vec::new();
     let mut start = 0;

@@ -63,7 +63,7 @@ proptest! {
         let bytes = seal_page(log_uuid, slots.clone(), log_hash, &places).unwrap().to_vec();
         let (header, read) = decode_page("x", &bytes, &slots).unwrap();
         prop_assert_eq!(&read, &places);
-        prop_assert_eq!(seal_page(header.log_uuid, slots.clone(), header.log_hash, &read).unwrap().to_vec(), bytes.clone());
+        prop_assert_eq!(seal_page(header.log_uuid, slots.clone(), header.log_hash, &read).unwrap().to_vec(), bytes.as_slice());
 
         let (envelope, header) = PageHeader::decode("x", &bytes, &slots).unwrap();
         for (key, places) in &places {

@@ -1,0 +1,205 @@
+//! The reference fold: the rules 1 to 4 written a second time, from the text, without a look at the code under test.
+//!
+//! It judges names, producers, `expected_offset`, tables and offsets. What it does not judge (roll-ups, limits of specs, entries
+//! that contradict their header) it takes over.
+
+use std::collections::BTreeMap;
+
+use frazil_log::format::commit::{Commit, Proposal};
+use frazil_log::format::entry::Entry;
+use frazil_log::format::slice::SliceHome;
+use frazil_log::id::ProposalName;
+use frazil_log::protocol::FoldRules;
+use frazil_log::state::Applied;
+use frazil_log::state::verdict::{Fate, Refusal, Verdict};
+
+use crate::violation::{Kind, Violation};
+
+/// An answer, as coarse as a client cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Said {
+    /// `(table, bucket, start, end)`, in order.
+    Taken(Vec<(u64, u32, u64, u64)>),
+    Refused,
+    Expired,
+    Gap(u64),
+    Forgotten,
+}
+
+#[derive(Debug)]
+struct Producer {
+    epoch: u64,
+    next: u64,
+    seen: i64,
+    verdicts: BTreeMap<u64, (u128, Said)>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    name: String,
+    buckets: u32,
+    dropped: bool,
+    tails: BTreeMap<u32, u64>,
+}
+
+/// The rules once more.
+#[derive(Debug)]
+pub(crate) struct Reference {
+    window: u64,
+    idle_us: i64,
+    verdicts_max: usize,
+    time: i64,
+    names: BTreeMap<ProposalName, (u64, Said)>,
+    producers: BTreeMap<String, Producer>,
+    tables: BTreeMap<u64, Table>,
+}
+
+impl Reference {
+    /// Before slot 0.
+    pub(crate) fn new(rules: &FoldRules) -> Self {
+        Self {
+            window: rules.window_slots,
+            idle_us: i64::try_from(rules.producer_idle_max.as_micros()).unwrap_or(i64::MAX),
+            verdicts_max: rules.producer_verdicts_max,
+            time: i64::MIN,
+            names: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            tables: BTreeMap::new(),
+        }
+    }
+
+    /// Folds one slot and compares.
+    pub(crate) fn fold(&mut self, commit: &Commit, applied: &Applied) -> Result<(), Violation> {
+        let slot = commit.header.slot;
+        self.time = self.time.max(commit.header.time);
+        self.names.retain(|_, (base, _)| *base + self.window >= slot);
+        let (time, idle) = (self.time, self.idle_us);
+        self.producers.retain(|_, producer| producer.seen.saturating_add(idle) >= time);
+        for (proposal, (name, fate)) in commit.header.proposals.iter().zip(&applied.fates) {
+            let judged = self.judge(commit, proposal);
+            let code = said(fate);
+            let own = judged.unwrap_or_else(|| code.clone());
+            if own != code || *name != proposal.name {
+                let words = format!("slot {slot}, proposal {name}: the fold says {fate:?}, the reference {own:?}");
+                return Err(Violation::new(Kind::ReferenceDiffers, words));
+            }
+        }
+        Ok(())
+    }
+
+    /// `None`: not judged here.
+    fn judge(&mut self, commit: &Commit, proposal: &Proposal) -> Option<Said> {
+        let slot = commit.header.slot;
+        if let Some((_, said)) = self.names.get(&proposal.name) {
+            return Some(said.clone());
+        }
+        if proposal.base + self.window < slot {
+            return Some(Said::Expired);
+        }
+        let said = match &proposal.producer {
+            None => self.act(commit, proposal)?,
+            Some(stamp) => {
+                let known = self.producers.get(&stamp.id);
+                let (epoch, next) = known.map_or((stamp.epoch, 0), |known| (known.epoch, known.next));
+                if stamp.epoch < epoch || known.is_none() && stamp.seq > 0 {
+                    Said::Refused
+                } else if stamp.epoch == epoch && stamp.seq < next {
+                    match known.and_then(|known| known.verdicts.get(&stamp.seq)) {
+                        None => Said::Forgotten,
+                        Some((hash, _)) if *hash != proposal.request_hash => Said::Refused,
+                        Some((_, said)) => said.clone(),
+                    }
+                } else if stamp.seq > if stamp.epoch > epoch { 0 } else { next } {
+                    return Some(Said::Gap(if stamp.epoch > epoch { 0 } else { next }));
+                } else {
+                    let said = self.act(commit, proposal)?;
+                    if said != Said::Expired {
+                        self.remember(stamp, proposal.request_hash, &said);
+                    }
+                    said
+                }
+            }
+        };
+        self.names.insert(proposal.name, (proposal.base, said.clone()));
+        Some(said)
+    }
+
+    fn remember(&mut self, stamp: &frazil_log::format::commit::ProducerStamp, hash: u128, said: &Said) {
+        let fresh = || Producer { epoch: stamp.epoch, next: 0, seen: 0, verdicts: BTreeMap::new() };
+        let producer = self.producers.entry(stamp.id.clone()).or_insert_with(fresh);
+        if stamp.epoch > producer.epoch {
+            *producer = fresh();
+        }
+        producer.next = stamp.seq + 1;
+        producer.seen = self.time;
+        producer.verdicts.insert(stamp.seq, (hash, said.clone()));
+        while producer.verdicts.len() > self.verdicts_max {
+            producer.verdicts.pop_first();
+        }
+    }
+
+    /// Takes a proposal whole or not at all.
+    fn act(&mut self, commit: &Commit, proposal: &Proposal) -> Option<Said> {
+        let mut tails: BTreeMap<(u64, u32), u64> = BTreeMap::new();
+        let mut appended: Vec<(u64, u32, u64, u64)> = Vec::new();
+        for entry in &proposal.entries {
+            match entry {
+                Entry::Appended { slice, rows, expected_offset, .. } => {
+                    let slice = commit.header.slices.get(*slice as usize)?;
+                    if let SliceHome::Segment(index) = slice.home
+                        && commit.header.segments.get(index as usize)?.id.base + self.window < commit.header.slot
+                    {
+                        return Some(Said::Expired);
+                    }
+                    let (id, bucket) = (slice.table.0, slice.bucket.0);
+                    let Some(table) = self.tables.get(&id).filter(|table| !table.dropped && bucket < table.buckets) else {
+                        return Some(Said::Refused);
+                    };
+                    let tail = tails.entry((id, bucket)).or_insert(table.tails.get(&bucket).copied().unwrap_or(0));
+                    if expected_offset.is_some_and(|expected| expected != *tail) {
+                        return Some(Said::Refused);
+                    }
+                    let start = *tail;
+                    *tail += u64::from(*rows);
+                    match appended.iter_mut().find(|run| (run.0, run.1, run.3) == (id, bucket, start)) {
+                        Some(run) => run.3 = *tail,
+                        None => appended.push((id, bucket, start, *tail)),
+                    }
+                }
+                Entry::TableCreated { table, name, spec, .. } => {
+                    let taken = self.tables.values().any(|known| !known.dropped && known.name == name.as_str());
+                    let next = self.tables.last_key_value().map_or(1, |(last, _)| last + 1);
+                    if taken || table.0 != next {
+                        return Some(Said::Refused);
+                    }
+                    let table = Table { name: name.to_string(), buckets: spec.buckets, ..Table::default() };
+                    self.tables.insert(next, table);
+                }
+                Entry::TableDropped { table, .. } => {
+                    let Some(table) = self.tables.get_mut(&table.0).filter(|table| !table.dropped) else {
+                        return Some(Said::Refused);
+                    };
+                    table.dropped = true;
+                }
+                Entry::LogCreated { .. } | Entry::DatabaseCreated | Entry::DatabaseDropped | Entry::RolledUp { .. } => return None,
+            }
+        }
+        for ((id, bucket), tail) in tails {
+            self.tables.get_mut(&id)?.tails.insert(bucket, tail);
+        }
+        Some(Said::Taken(appended))
+    }
+}
+
+fn said(fate: &Fate) -> Said {
+    match fate {
+        Fate::Decided { verdict: Verdict::Accepted(acceptance), .. } => {
+            let runs = acceptance.appended.iter().map(|it| (it.table.0, it.bucket.0, it.start, it.end));
+            Said::Taken(runs.collect())
+        }
+        Fate::Decided { verdict: Verdict::Refused(Refusal::Expired), .. } => Said::Expired,
+        Fate::Decided { verdict: Verdict::Refused(_), .. } => Said::Refused,
+        Fate::Forgotten => Said::Forgotten,
+        Fate::Gap { expected } => Said::Gap(*expected),
+    }
+}
