@@ -1,5 +1,6 @@
 //! What the commands that read a store themselves have in common: `--store`, `--database`, `-o`, and the runtime they run on.
 
+use std::io::Write;
 use std::path::Path as FilePath;
 
 use anyhow::{Context, bail};
@@ -103,16 +104,14 @@ pub(crate) fn bytes_text(bytes: u64) -> String {
     if bytes < 10_000 { format!("{bytes} B") } else { bytesize::ByteSize(bytes).display().iec().to_string() }
 }
 
-/// A line for the user.
-#[expect(clippy::print_stdout, reason = "the command's answer")]
+/// A line for the user. Who stopped reading (`| head`) is no failure.
 pub(crate) fn say(text: impl std::fmt::Display) {
-    println!("{text}");
+    writeln!(std::io::stdout(), "{text}").unwrap_or_default();
 }
 
 /// A line beside the answer.
-#[expect(clippy::print_stderr, reason = "what is no part of the command's answer")]
 pub(crate) fn note(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+    writeln!(std::io::stderr(), "{text}").unwrap_or_default();
 }
 
 /// A table without lines around it.

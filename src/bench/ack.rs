@@ -18,7 +18,7 @@ use frazil_log::commit::replica::Replica;
 use frazil_log::env::Env;
 use frazil_log::format::commit::WriterInfo;
 use frazil_log::format::entry::Entry;
-use frazil_log::id::{Bucket, Name, TableId};
+use frazil_log::id::{Bucket, Name, Slot, TableId};
 use frazil_log::protocol::Protocol;
 use frazil_log::schema::TableSpec;
 use frazil_log::schema::arrow_form::arrow_schema;
@@ -181,8 +181,7 @@ impl Bench {
         };
         submit(&ingress, vec![Act::Entry(create)], 256).await?;
         // One acknowledgement tells how long a commit is.
-        let slot = bench.replica.next();
-        bench.next_ack(&ingress)?.send().await?;
+        let slot = bench.next_ack(&ingress)?.send().await?;
         let commit =
             store.get(&paths::log(database, slot)).await?.context("the commit just acknowledged is there")?;
         let mut payload = vec![0; commit.bytes.len()];
@@ -235,7 +234,7 @@ impl Bench {
         let mut at = start;
         while at < start + self.options.run {
             let ack = self.next_ack(&ingress)?;
-            spawn_at(at, answers.clone(), true, async move { ack.send().await });
+            spawn_at(at, answers.clone(), true, async move { ack.send().await.map(drop) });
             let raw = self.next_raw();
             spawn_at(at + interval / 2, answers.clone(), false, async move { raw.send().await });
             at += interval;
@@ -304,16 +303,17 @@ struct Ack {
 }
 
 impl Ack {
-    async fn send(self) -> anyhow::Result<()> {
+    /// The slot that took it.
+    async fn send(self) -> anyhow::Result<Slot> {
         submit(&self.ingress, vec![Act::Append(self.rows)], self.bytes).await
     }
 }
 
-async fn submit(ingress: &Ingress, acts: Vec<Act>, bytes: usize) -> anyhow::Result<()> {
+async fn submit(ingress: &Ingress, acts: Vec<Act>, bytes: usize) -> anyhow::Result<Slot> {
     let deadline = Instant::now() + DEADLINE;
     let answer = ingress.submit(Request { acts, producer: None, request_hash: 0, bytes, deadline }).await;
     match answer {
-        Ok(Answer::Accepted { .. }) => Ok(()),
+        Ok(Answer::Accepted { acceptance, .. }) => Ok(acceptance.slot),
         other => Err(anyhow!("a request of the benchmark was not taken: {other:?}")),
     }
 }
@@ -397,7 +397,11 @@ mod tests {
             assert_eq!(run.ack.failed + run.raw.failed, 0, "{run:?}");
             assert!(run.ack.count > 0 && run.puts_per_second > 0.0, "{run:?}");
         }
-        assert!(report.object_bytes > 100);
+        assert!(
+            (500..1_000).contains(&report.object_bytes),
+            "header and 100 bytes of row: {}",
+            report.object_bytes
+        );
         assert!(store.list(&Path::default(), None, 1).await.unwrap().is_empty());
     }
 }
