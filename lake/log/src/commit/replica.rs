@@ -53,6 +53,8 @@ struct Inner {
     proof: Mutex<Proof>,
     turn: tokio::sync::Mutex<Turn>,
     asked: AtomicU64,
+    /// How often the fold began again from a checkpoint.
+    jumps: AtomicU64,
     polls: tokio::sync::Mutex<()>,
     polled: Mutex<Option<Moment>>,
     next: watch::Sender<Slot>,
@@ -95,6 +97,7 @@ impl Replica {
                 proof: Mutex::new(proof),
                 turn: tokio::sync::Mutex::new(Turn { confirmed: 0 }),
                 asked: AtomicU64::new(0),
+                jumps: AtomicU64::new(0),
                 polls: tokio::sync::Mutex::new(()),
                 polled: Mutex::new(None),
                 waiting: Mutex::new(BTreeMap::new()),
@@ -257,6 +260,7 @@ impl Replica {
                 return Ok(from);
             }
             let sent = self.inner.env.now();
+            let jumps = self.inner.jumps.load(Ordering::SeqCst);
             let window = from..from + read_ahead as Slot;
             let reads = future::join_all(window.clone().map(|slot| self.read_slot(slot))).await;
             for (slot, read) in window.zip(reads) {
@@ -264,8 +268,11 @@ impl Replica {
                     SlotRead::Absent => (Observation::Absent, None),
                     SlotRead::Present(commit) => (Observation::Present, Some(commit)),
                 };
-                if !self.believe(sent, what).await? {
-                    break; // began again from a checkpoint: what was read is of no use
+                // A proof is of the next slot. When the fold began again meanwhile, here or in another task of this node, the proof is
+                // of a later one: what was read says nothing, a 404 least of all.
+                let believed = self.believe(sent, what).await?;
+                if !believed || self.inner.jumps.load(Ordering::SeqCst) != jumps {
+                    break;
                 }
                 match commit {
                     None => return Ok(self.next()),
@@ -337,6 +344,7 @@ impl Replica {
             let (before, next) = (fold.state.next(), loaded.state.next());
             if next > before {
                 *fold = loaded;
+                self.inner.jumps.fetch_add(1, Ordering::SeqCst);
             }
             (before, next)
         };
