@@ -53,7 +53,11 @@ impl Run {
         self.content_of(vec![part], None)
     }
 
-    fn content_of(&self, parts: Vec<Part>, producer: Option<frazil_log::format::commit::ProducerStamp>) -> Content {
+    fn content_of(
+        &self,
+        parts: Vec<Part>,
+        producer: Option<frazil_log::format::commit::ProducerStamp>,
+    ) -> Content {
         let rows = parts.iter().map(|part| part.rows).sum();
         let uid = self.world.history.lock().ask(producer, rows);
         Content { uid, parts, pad: if self.dice.happens(0.3) { 120 } else { 4 } }
@@ -61,7 +65,11 @@ impl Run {
 
     fn some_table(&self) -> Name {
         let scratch = self.scratch.lock();
-        if scratch.is_empty() || self.dice.happens(0.9) { self.main.clone() } else { scratch[self.dice.index(scratch.len())].clone() }
+        if scratch.is_empty() || self.dice.happens(0.9) {
+            self.main.clone()
+        } else {
+            scratch[self.dice.index(scratch.len())].clone()
+        }
     }
 
     fn bucket(&self) -> u32 {
@@ -90,7 +98,11 @@ impl Run {
     fn produce(&self, count: usize) {
         for _ in 0..count {
             let producer = Arc::clone(&self.producers[self.dice.index(self.producers.len())]);
-            let Some(stamp) = producer.next_stamp(self.scenario.pipelining, self.scenario.protocol.fold.producer_verdicts_max) else { continue };
+            let Some(stamp) = producer
+                .next_stamp(self.scenario.pipelining, self.scenario.protocol.fold.producer_verdicts_max)
+            else {
+                continue;
+            };
             let bucket = self.dice.happens(0.4).then(|| self.bucket());
             let expected = self.expected_for(bucket, 0.15);
             let part = Part { table: self.main.clone(), bucket, rows: self.dice.range(1, 4), expected };
@@ -102,7 +114,8 @@ impl Run {
                 same_gateway: if self.dice.happens(0.5) { 0.7 } else { 0.2 },
             };
             let first = self.dice.index(self.gateways.lock().len());
-            let (world, gateways, dice) = (Arc::clone(&self.world), Arc::clone(&self.gateways), Arc::clone(&self.dice));
+            let (world, gateways, dice) =
+                (Arc::clone(&self.world), Arc::clone(&self.gateways), Arc::clone(&self.dice));
             self.soon(client::produce(world, gateways, producer, stamp, content, patience, dice, first));
         }
     }
@@ -120,7 +133,8 @@ impl Run {
     fn expect(&self) {
         let bucket = self.bucket();
         let expected = self.expected_for(Some(bucket), 1.0);
-        let part = Part { table: self.main.clone(), bucket: Some(bucket), rows: self.dice.range(1, 4), expected };
+        let part =
+            Part { table: self.main.clone(), bucket: Some(bucket), rows: self.dice.range(1, 4), expected };
         let content = self.content_of(vec![part], None);
         self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), content));
         for _ in 0..self.dice.index(3) {
@@ -163,11 +177,15 @@ impl Run {
         let (from, to) = (self.any_gateway(), self.any_gateway());
         let bucket = self.bucket();
         let expected = self.expected_for(Some(bucket), 0.5);
-        let part = Part { table: self.main.clone(), bucket: Some(bucket), rows: self.dice.range(1, 3), expected };
+        let part =
+            Part { table: self.main.clone(), bucket: Some(bucket), rows: self.dice.range(1, 3), expected };
         let content = self.content_of(vec![part], None);
         let manner = Manner {
             on_its_way: Duration::from_micros(self.dice.log_range(500, 60_000_000)),
-            own_after: self.dice.happens(0.7).then(|| Duration::from_micros(self.dice.log_range(1_000, 4_000_000))),
+            own_after: self
+                .dice
+                .happens(0.7)
+                .then(|| Duration::from_micros(self.dice.log_range(1_000, 4_000_000))),
             deadline: Duration::from_secs(self.dice.range(5, 120)),
         };
         self.soon(handover::hand_over(Arc::clone(&self.world), from, to, content, manner));
@@ -297,7 +315,11 @@ impl Run {
         for _ in 0..slots * 3 {
             let others: Vec<Gateway> = {
                 let gateways = self.gateways.lock();
-                gateways.iter().filter(|one| one.process.node != but.process.node && one.serves()).cloned().collect()
+                gateways
+                    .iter()
+                    .filter(|one| one.process.node != but.process.node && one.serves())
+                    .cloned()
+                    .collect()
             };
             if others.is_empty() {
                 return;
@@ -363,7 +385,8 @@ impl Run {
         let node = gateway.process.node;
         gateway.process.gate.kill();
         self.world.note("crash", node as u64, 0, || format!("node {node}"));
-        let from_checkpoint = self.world.bucket.lock().list(&frazil_log::store::paths::checkpoint_prefix(&self.world.database));
+        let from_checkpoint =
+            self.world.bucket.lock().list(&frazil_log::store::paths::checkpoint_prefix(&self.world.database));
         if !from_checkpoint.is_empty() {
             self.world.note("restart from a checkpoint", node as u64, 0, String::new);
         }

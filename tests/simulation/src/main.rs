@@ -28,10 +28,22 @@ fn main() {
     for seed in from..to {
         let start = std::time::Instant::now();
         let outcome = run::play(seed, |dice| scenario::Scenario::draw(dice, Planted::NONE), verbose);
-        if let Some(lines) = &outcome.trace.lines { for line in lines { println!("{line}"); } }
-        for (what, count) in &outcome.trace.counts { *counts.entry(*what).or_insert(0u64) += count; }
-        if let Some(v) = &outcome.violation { println!("seed {seed}: {v} ({:?})", start.elapsed()); }
-        if verbose { println!("hash {:x} {:?}", outcome.trace.hash, start.elapsed()); }
+        if let Some(lines) = &outcome.trace.lines {
+            for line in lines {
+                println!("{line}");
+            }
+        }
+        for (what, count) in &outcome.trace.counts {
+            *counts.entry(*what).or_insert(0u64) += count;
+        }
+        if let Some(v) = &outcome.violation {
+            println!("seed {seed}: {v} ({:?})", start.elapsed());
+        }
+        if verbose {
+            println!("hash {:x} {:?}", outcome.trace.hash, start.elapsed());
+        }
     }
-    for (w, c) in counts { println!("{w:40} {c}"); }
+    for (w, c) in counts {
+        println!("{w:40} {c}");
+    }
 }

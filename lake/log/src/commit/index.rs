@@ -200,13 +200,14 @@ impl Replica {
     }
 
     /// A page of a list that is no longer the newest may have been merged and deleted: the newest list tells, and takes the place of
-    /// the old one. `Stale`: find the places again.
+    /// the old one. `Stale`: confirm the tail, and find the places again.
     async fn page_is_gone(&self, page: &PageRef) -> Error {
-        if let Err(error) = self.renew_pages().await {
-            return error;
-        }
+        let is_behind = match self.renew_pages().await {
+            Ok(is_behind) => is_behind,
+            Err(error) => return error,
+        };
         let still_listed = self.fold().pages.contains(page);
-        let kind = if still_listed { ErrorKind::Corrupt } else { ErrorKind::Stale };
+        let kind = if still_listed && !is_behind { ErrorKind::Corrupt } else { ErrorKind::Stale };
         Error::new(
             kind,
             format!(
@@ -216,19 +217,20 @@ impl Replica {
         )
     }
 
-    /// Takes over the page list of the newest checkpoint that is folded here.
-    async fn renew_pages(&self) -> Result<()> {
+    /// Takes over the page list of the newest checkpoint that is folded here. Says whether there are newer ones.
+    async fn renew_pages(&self) -> Result<bool> {
         let checkpoints = open::checkpoints(self.store(), self.database(), CHECKPOINTS_LOOKED_AT_MAX).await?;
         let next = self.next();
+        let is_behind = checkpoints.first().is_some_and(|(newest, _)| *newest > next);
         for (slot, _) in checkpoints.into_iter().filter(|(slot, _)| *slot <= next) {
             let read =
                 open::read_checkpoint(self.store(), self.database(), slot, &self.protocol().fold).await?;
             if let Some(found) = read {
                 self.fold_mut().settle(slot, found.pages);
-                return Ok(());
+                break;
             }
         }
-        Ok(())
+        Ok(is_behind)
     }
 
     /// A page that cannot be read is made again from its slots, if they and the checkpoint before them are still there.

@@ -54,35 +54,48 @@ pub async fn read_checkpoint(
     Ok(Some(Fold::new(state, checkpoint.pages)))
 }
 
+/// How often the list of checkpoints is read again when all of it was trimmed away meanwhile.
+const LISTS_TRIED_MAX: usize = 4;
+
 /// The fold to begin with.
 ///
 /// A checkpoint that cannot be read is passed over for an older one, and the slots after it are folded again: they are kept
 /// for that. If none can be read and slot 0 is gone, the error names the newest.
 pub(super) async fn load(store: &Store, database: &Name, rules: &FoldRules) -> Result<Fold> {
-    let mut first_error = None;
-    for (slot, _) in checkpoints(store, database, CHECKPOINTS_TRIED_MAX).await? {
-        match read_checkpoint(store, database, slot, rules).await {
-            Ok(Some(fold)) => return Ok(fold),
-            Ok(None) => {} // deleted since the LIST: a newer one exists then, or the older are as good
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                tracing::warn!(%database, slot, %error, "a checkpoint cannot be read; trying the one before it");
-                first_error.get_or_insert(error);
+    let mut known = None;
+    for _ in 0..LISTS_TRIED_MAX {
+        let listed: Vec<Slot> = checkpoints(store, database, CHECKPOINTS_TRIED_MAX)
+            .await?
+            .iter()
+            .map(|(slot, _)| *slot)
+            .collect();
+        let (mut first_error, mut vanished) = (None, false);
+        for slot in &listed {
+            match read_checkpoint(store, database, *slot, rules).await {
+                Ok(Some(fold)) => return Ok(fold),
+                Ok(None) => vanished = true, // deleted since the LIST: a newer one exists then, or the older are as good
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::warn!(%database, slot, %error, "a checkpoint cannot be read; trying the one before it");
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
+        }
+        if let Some(fold) = begin(store, database, rules).await? {
+            return Ok(fold);
+        }
+        if let Some(error) = first_error.filter(|_| !vanished) {
+            return Err(error.context("no older checkpoint can be read, and the first slots are trimmed"));
+        }
+        // Nothing is there. A log that was trimmed between the LIST and the reads shows other checkpoints now.
+        if known.replace(listed.clone()) == Some(listed) {
+            let nothing = format!("there is no database {database} in {}", store.description());
+            return Err(Error::new(ErrorKind::NotFound, nothing));
         }
     }
-    match begin(store, database, rules).await? {
-        Some(fold) => Ok(fold),
-        None => Err(first_error.map_or_else(
-            || {
-                Error::new(
-                    ErrorKind::NotFound,
-                    format!("there is no database {database} in {}", store.description()),
-                )
-            },
-            |error| error.context("no older checkpoint can be read, and the first slots are trimmed"),
-        )),
-    }
+    let moving =
+        format!("the checkpoints of database {database} were deleted each time before they could be read");
+    Err(Error::new(ErrorKind::Unavailable, moving))
 }
 
 /// Folds slot 0, if it is there.

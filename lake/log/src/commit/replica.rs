@@ -55,6 +55,8 @@ struct Inner {
     asked: AtomicU64,
     /// Why this node folds no more (rule 9).
     stopped: OnceLock<String>,
+    /// How often the fold began again from a checkpoint.
+    jumps: AtomicU64,
     polls: tokio::sync::Mutex<()>,
     polled: Mutex<Option<Moment>>,
     next: watch::Sender<Slot>,
@@ -98,6 +100,7 @@ impl Replica {
                 turn: tokio::sync::Mutex::new(Turn { confirmed: 0 }),
                 asked: AtomicU64::new(0),
                 stopped: OnceLock::new(),
+                jumps: AtomicU64::new(0),
                 polls: tokio::sync::Mutex::new(()),
                 polled: Mutex::new(None),
                 waiting: Mutex::new(BTreeMap::new()),
@@ -276,6 +279,7 @@ impl Replica {
                 return Ok(from);
             }
             let sent = self.inner.env.now();
+            let jumps = self.inner.jumps.load(Ordering::SeqCst);
             let window = from..from + read_ahead as Slot;
             let reads = future::join_all(window.clone().map(|slot| self.read_slot(slot))).await;
             for (slot, read) in window.zip(reads) {
@@ -283,8 +287,11 @@ impl Replica {
                     SlotRead::Absent => (Observation::Absent, None),
                     SlotRead::Present(commit) => (Observation::Present, Some(commit)),
                 };
-                if !self.believe(sent, what).await? {
-                    break; // began again from a checkpoint: what was read is of no use
+                // A proof is of the next slot. When the fold began again meanwhile, here or in another task of this node, the proof is
+                // of a later one: what was read says nothing, a 404 least of all.
+                let believed = self.believe(sent, what).await?;
+                if !believed || self.inner.jumps.load(Ordering::SeqCst) != jumps {
+                    break;
                 }
                 match commit {
                     None => return Ok(self.next()),
@@ -358,6 +365,7 @@ impl Replica {
             let (before, next) = (fold.state.next(), loaded.state.next());
             if next > before {
                 *fold = loaded;
+                self.inner.jumps.fetch_add(1, Ordering::SeqCst);
             }
             (before, next)
         };

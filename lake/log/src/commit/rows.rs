@@ -7,9 +7,8 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::replica::Replica;
+use super::replica::{Replica, read_commit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::commit::Commit;
 use crate::format::envelope::{ENVELOPE_BYTES, Envelope, ObjectKind};
 use crate::format::page::Place;
 use crate::format::segment::{ObjectId, SegmentHeader};
@@ -94,15 +93,15 @@ impl Replica {
 
     /// Whether the object is still the one that the place refers to.
     async fn holds(&self, place: &Place, path: &Path) -> Result<bool> {
-        let Some(head) = self.store().get_prefix(path, place.body_start.max(ENVELOPE_BYTES as u64)).await?
-        else {
-            return Ok(false);
-        };
         match place.object {
+            // Whatever stands there now may have a longer header than what stood there.
             ObjectId::Commit { slot, put_id } => {
-                Ok(Commit::decode(path.as_ref(), &head.bytes, slot)?.header.put_id == put_id)
+                let found = read_commit(self.store(), path, slot).await?;
+                Ok(found.is_some_and(|commit| commit.header.put_id == put_id))
             }
             ObjectId::Segment(id) => {
+                let head = self.store().get_prefix(path, place.body_start.max(ENVELOPE_BYTES as u64)).await?;
+                let Some(head) = head else { return Ok(false) };
                 Envelope::decode(path.as_ref(), &head.bytes, ObjectKind::Segment)?;
                 SegmentHeader::decode(path.as_ref(), &head.bytes, id).map(|_| true)
             }
