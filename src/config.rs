@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bytesize::ByteSize;
 use clap::ValueEnum;
+use frazil_log::protocol::Protocol;
 use serde::Deserialize;
 
 /// What every process can be told. Each also as `FRAZIL_…` and in the file as `key = value`.
@@ -116,6 +117,23 @@ pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// The protocol's numbers: the shipped ones.
+#[cfg(not(feature = "scaled-protocol"))]
+pub fn protocol() -> Protocol {
+    Protocol::SHIPPED
+}
+
+/// Test only: ages divided, checkpoints closer; the same for every process and command on a store.
+#[cfg(feature = "scaled-protocol")]
+pub fn protocol() -> Protocol {
+    let environment = environment();
+    let number = |key: &str| environment.get(key).and_then(|text| text.parse::<u64>().ok());
+    let divisor =
+        number("FRAZIL_TEST_PROTOCOL_SCALE").and_then(|divisor| u32::try_from(divisor).ok()).unwrap_or(1);
+    let slots = number("FRAZIL_TEST_CHECKPOINT_SLOTS").unwrap_or(Protocol::SHIPPED.fold.checkpoint_slots);
+    Protocol::scaled(divisor.max(1), slots)
 }
 
 impl ProcessArgs {

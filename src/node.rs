@@ -63,7 +63,7 @@ impl Node {
         judge_clock(&report)?;
         let mut registry = Registry::default();
         store_metrics.register(&mut registry);
-        Ok(Self { settings, store, env, protocol: protocol(), registry })
+        Ok(Self { settings, store, env, protocol: config::protocol(), registry })
     }
 
     fn writer(&self, address: Option<SocketAddr>) -> WriterInfo {
@@ -100,21 +100,6 @@ fn judge_clock(report: &ProbeReport) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-#[cfg(not(feature = "scaled-protocol"))]
-fn protocol() -> Protocol {
-    Protocol::SHIPPED
-}
-
-/// Test only: ages divided, checkpoints closer.
-#[cfg(feature = "scaled-protocol")]
-fn protocol() -> Protocol {
-    let environment = config::environment();
-    let number = |key: &str| environment.get(key).and_then(|text| text.parse::<u64>().ok());
-    let divisor =
-        number("FRAZIL_TEST_PROTOCOL_SCALE").and_then(|divisor| u32::try_from(divisor).ok()).unwrap_or(1);
-    Protocol::scaled(divisor.max(1), number("FRAZIL_TEST_CHECKPOINT_SLOTS").unwrap_or(1_000))
 }
 
 /// A running gateway's address and store, for the banner.

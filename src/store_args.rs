@@ -6,7 +6,6 @@ use std::path::Path as FilePath;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use frazil_log::id::Name;
-use frazil_log::protocol::Protocol;
 use frazil_log::store::{Store, StoreOptions};
 
 use crate::config;
@@ -62,22 +61,6 @@ fn directory(url: &str) -> Option<&FilePath> {
         Some(_) => return None,
     };
     (!path.contains('%')).then(|| FilePath::new(path))
-}
-
-/// The protocol's numbers: the shipped ones.
-#[cfg(not(feature = "scaled-protocol"))]
-pub(crate) fn protocol() -> Protocol {
-    Protocol::SHIPPED
-}
-
-/// The protocol's numbers, scaled as the processes' were that wrote the store. Never in a shipped binary.
-#[cfg(feature = "scaled-protocol")]
-pub(crate) fn protocol() -> Protocol {
-    let number = |name: &str| std::env::var_os(name)?.to_str()?.parse::<u32>().ok();
-    let divisor = number("FRAZIL_TEST_PROTOCOL_SCALE").unwrap_or(1);
-    let slots =
-        number("FRAZIL_TEST_CHECKPOINT_SLOTS").map_or(Protocol::SHIPPED.fold.checkpoint_slots, u64::from);
-    Protocol::scaled(divisor, slots)
 }
 
 /// The database that a command means.

@@ -42,7 +42,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         database: args.database.as_deref().map(store_args::database).transpose()?,
         deep: args.deep,
         since: args.since.as_deref().map(|since| parse_since(since, now)).transpose()?,
-        protocol: store_args::protocol(),
+        protocol: crate::config::protocol(),
         now,
     };
     let report = store_args::block_on(async {

@@ -11,16 +11,18 @@ use crate::table;
 
 /// Few slots to a checkpoint, so that a short log has several; the ages are the shipped ones.
 const CHECKPOINT_SLOTS: &str = "20";
+const PROTOCOL: [(&str, &str); 2] =
+    [("FRAZIL_TEST_PROTOCOL_SCALE", "1"), ("FRAZIL_TEST_CHECKPOINT_SLOTS", CHECKPOINT_SLOTS)];
 const SMALL_ROWS: u64 = 70;
 const KINDS: [&str; 4] = ["/log/", "/checkpoint/", "/index/", "/segment/"];
 
 fn start(store: &Store) -> Start {
     let start = Start::new("gateway", store).binary(scaled_binary());
-    start.env("FRAZIL_TEST_PROTOCOL_SCALE", "1").env("FRAZIL_TEST_CHECKPOINT_SLOTS", CHECKPOINT_SLOTS)
+    PROTOCOL.iter().fold(start, |start, (name, value)| start.env(name, value))
 }
 
 async fn verify(store: &Store) -> Done {
-    command_with(scaled_binary(), &["verify", "--store", &store.url], store).await
+    command_with(scaled_binary(), &["verify", "--store", &store.url], store, &PROTOCOL).await
 }
 
 /// A store with every kind of object: many small commits of `snow`, one request of `hail` too large to go inline.

@@ -11,12 +11,14 @@ use crate::table;
 
 const SCALE: &str = "20000"; // 24 h are 4.3 s, 10 min are 30 ms
 const CHECKPOINT_SLOTS: &str = "20";
+const PROTOCOL: [(&str, &str); 2] =
+    [("FRAZIL_TEST_PROTOCOL_SCALE", SCALE), ("FRAZIL_TEST_CHECKPOINT_SLOTS", CHECKPOINT_SLOTS)];
 const TRIM_MAX: Duration = Duration::from_secs(120);
 const ROWS: &str = r#"[{"id":1,"note":"a"},{"id":2,"note":"b"}]"#;
 
 fn scaled(verb: &str, store: &Store) -> Start {
     let start = Start::new(verb, store).binary(scaled_binary());
-    start.env("FRAZIL_TEST_PROTOCOL_SCALE", SCALE).env("FRAZIL_TEST_CHECKPOINT_SLOTS", CHECKPOINT_SLOTS)
+    PROTOCOL.iter().fold(start, |start, (name, value)| start.env(name, value))
 }
 
 #[tokio::test]
@@ -44,7 +46,7 @@ async fn a_trimmed_bucket_is_started_on_cold_and_has_each_row_once() {
     let cold = scaled("gateway", &store).run().await;
     assert_eq!(offsets_of_all_rows(&cold).await, (0..written).collect::<Vec<u64>>());
     cold.http.post(&rows, ROWS).await.ok(200);
-    let verify = command_with(scaled_binary(), &["verify", "--store", &store.url], &store).await;
+    let verify = command_with(scaled_binary(), &["verify", "--store", &store.url], &store, &PROTOCOL).await;
     assert_eq!(verify.code, Some(0), "{verify:?}");
 }
 

@@ -197,13 +197,18 @@ impl Frazil {
 
 /// Runs `frazil ARGUMENTS` to its end.
 pub(crate) async fn command(arguments: &[&str], store: &Store) -> Done {
-    command_with(binary(), arguments, store).await
+    command_with(binary(), arguments, store, &[]).await
 }
 
-/// Runs another binary to its end.
-pub(crate) async fn command_with(binary: PathBuf, arguments: &[&str], store: &Store) -> Done {
+/// Runs another binary to its end, with variables of its own.
+pub(crate) async fn command_with(
+    binary: PathBuf,
+    arguments: &[&str],
+    store: &Store,
+    environment: &[(&str, &str)],
+) -> Done {
     let mut command = Command::new(binary);
-    command.args(arguments).envs(store.environment.iter().cloned());
+    command.args(arguments).envs(store.environment.iter().cloned()).envs(environment.iter().copied());
     let mut process = Process::start(&mut command);
     let code = process.wait(COMMAND_MAX).await;
     Done { code, stdout: process.stdout.text(), stderr: process.stderr.text() }

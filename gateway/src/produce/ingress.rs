@@ -323,7 +323,7 @@ impl Ingress {
                 }
                 Fate::Forgotten => return Ok(Answer::Forgotten),
                 Fate::Decided { verdict: Verdict::Refused(Refusal::Expired), .. } => {
-                    self.rename(&mut pending)
+                    self.rename(&mut pending);
                 }
                 Fate::Decided { verdict: Verdict::Refused(refusal), .. } => {
                     return Err(Failure::Refused(refusal));

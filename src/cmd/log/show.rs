@@ -46,7 +46,7 @@ type Fates = Result<Vec<(ProposalName, Fate)>, String>;
 
 /// What became of the proposals, if the log can be folded that far.
 async fn fates(store: &Store, database: &Name, slot: Slot) -> Fates {
-    let rules = store_args::protocol().fold;
+    let rules = crate::config::protocol().fold;
     let folded = async {
         let mut begun = begin_at(store, database, slot, &rules).await?;
         if slot == 0 {

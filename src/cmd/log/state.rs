@@ -29,7 +29,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     ensure!(args.at != Some(0), "before slot 0 there is no state: ask for --at 1 or above");
     // Slot 0 itself is folded by beginning.
     let limit = args.at.unwrap_or(Slot::MAX);
-    let begun = begin_at(&store, &database, limit, &store_args::protocol().fold).await?;
+    let begun = begin_at(&store, &database, limit, &crate::config::protocol().fold).await?;
     begun.passed_over.iter().for_each(|error| note(format_args!("passed over: {error}")));
     let mut fold = begun.fold;
     fold_while(&store, &database, &mut fold, |next| next < limit).await?;
