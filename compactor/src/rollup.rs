@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, TimestampMicrosecondArray};
-use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use frazil_log::plan::rollup::{Run, Work, runs, work};
 use frazil_log::schema::TableSpec;
 use frazil_log::schema::arrow_form::arrow_field;
 use frazil_log::schema::options::Options;
-use frazil_log::segment::{BodyBuilder, SliceMeta};
+use frazil_log::segment::{BodyBuilder, SliceMeta, join};
 use frazil_log::state::verdict::Verdict;
 use frazil_log::store::paths;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -29,9 +28,6 @@ use crate::janitor::{Janitor, Report};
 
 /// Places read at once.
 const READS: usize = 8;
-
-/// IPC batches of a rolled-up slice are about this long.
-const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Rolls up everything below the checkpoint of `slot`.
 pub(crate) async fn roll_up(janitor: &Janitor, slot: Slot, report: &mut Report) -> Result<()> {
@@ -110,7 +106,7 @@ async fn write_run(
     let times = times.clone().min().zip(times.max());
     let reads = run.places.into_iter().map(|place| read_place(janitor, place, &fields, &schema));
     let batches: Vec<Vec<RecordBatch>> = stream::iter(reads).buffered(READS).try_collect().await?;
-    let batches = join(batches.into_iter().flatten().collect(), &schema)?;
+    let batches = join(batches.into_iter().flatten().collect())?;
     let mut columns: Vec<i32> = spec.schema.columns.iter().map(|column| column.id).collect();
     columns.push(spec.pseudo.timestamp);
     let meta = SliceMeta {
@@ -154,29 +150,6 @@ async fn read_place(
             .map_err(|error| Error::internal(format!("a slice's columns are its schema's: {error}")))
     });
     with_time.collect()
-}
-
-fn join(batches: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
-    let concat = |run: &[RecordBatch]| {
-        concat_batches(schema, run)
-            .map_err(|error| Error::internal(format!("joining batches of one schema: {error}")))
-    };
-    let mut joined = Vec::new();
-    let (mut run, mut bytes) = (Vec::new(), 0);
-    for batch in batches {
-        let len = batch.get_array_memory_size();
-        if bytes + len > BATCH_BYTES_MAX && !run.is_empty() {
-            joined.push(concat(&run)?);
-            run.clear();
-            bytes = 0;
-        }
-        bytes += len;
-        run.push(batch);
-    }
-    if !run.is_empty() {
-        joined.push(concat(&run)?);
-    }
-    Ok(joined)
 }
 
 /// Writes the segment, then says so in the log. A refusal means that another janitor was first: its roll-up is as good, and

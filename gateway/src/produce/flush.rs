@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use frazil_log::commit::committer::Flush;
@@ -12,7 +11,7 @@ use frazil_log::format::commit::{ProducerStamp, Proposal};
 use frazil_log::format::entry::Entry;
 use frazil_log::format::slice::{Codec, Slice, SliceHome, SliceOp};
 use frazil_log::id::{Bucket, FieldId, Offset, ProposalName, SchemaId, Slot, Stream, TableId};
-use frazil_log::segment::{BodyBuilder, SliceMeta};
+use frazil_log::segment::{BodyBuilder, SliceMeta, batch_bytes, join};
 
 /// Rows of one request for one bucket.
 #[derive(Clone, Debug)]
@@ -56,9 +55,6 @@ pub struct Pending {
     /// What it does, in order.
     pub acts: Vec<Act>,
 }
-
-/// IPC batches of a slice are not made longer than this by joining small ones.
-const JOINED_BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// A segment takes slices until it is this long.
 const SEGMENT_BYTES_MIN: u64 = 16 << 20;
@@ -170,48 +166,6 @@ fn encode(
     let inline = builder.finish();
     all.extend(inline.slices);
     Ok((all, inline.chunks, uploads))
-}
-
-/// Joins neighbours while they are small: one IPC message for many requests of a few rows.
-fn join(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-    let mut joined = Vec::new();
-    let mut run: Vec<RecordBatch> = Vec::new();
-    let mut run_bytes = 0;
-    for batch in batches {
-        let bytes = batch_bytes(&batch);
-        if run_bytes + bytes > JOINED_BATCH_BYTES_MAX && !run.is_empty() {
-            joined.push(concat(&run)?);
-            run.clear();
-            run_bytes = 0;
-        }
-        run_bytes += bytes;
-        run.push(batch);
-    }
-    if !run.is_empty() {
-        joined.push(concat(&run)?);
-    }
-    Ok(joined)
-}
-
-fn concat(run: &[RecordBatch]) -> Result<RecordBatch> {
-    match run {
-        [one] => Ok(one.clone()),
-        _ => concat_batches(&run[0].schema(), run)
-            .map_err(|error| Error::internal("joining batches of one schema").with_source(error)),
-    }
-}
-
-/// About how long a batch is in memory.
-pub fn batch_bytes(batch: &RecordBatch) -> usize {
-    batch
-        .columns()
-        .iter()
-        .map(|column| {
-            column
-                .get_buffer_memory_size()
-                .min(column.to_data().get_slice_memory_size().unwrap_or(usize::MAX))
-        })
-        .sum()
 }
 
 /// About how long an act is in memory.
