@@ -161,7 +161,8 @@ impl Flight {
             // Fold what the winner wrote, and aim at the first absent slot; after two losses not in step with the others.
             self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
             if losses >= 2 {
-                let p50 = self.committer.put_time(50).unwrap_or(Duration::from_millis(20));
+                // A process that slept during its only PUTs knows times of minutes.
+                let p50 = self.committer.put_time(50).unwrap_or(Duration::from_millis(20)).min(inner.options.retry_pause_max);
                 let jitter = inner.replica.env().entropy.bits() % u64::try_from(p50.as_micros().max(1)).unwrap_or(1);
                 tokio::time::sleep(Duration::from_micros(jitter)).await;
             }
