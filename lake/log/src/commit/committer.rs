@@ -240,7 +240,7 @@ impl Committer {
         loop {
             let sent = replica.env().now();
             let payload: PutPayload = sealed.pieces().collect();
-            let outcome = if replica.proof_is_old() {
+            let outcome = if replica.put_needs_proof() {
                 // The first write after a pause: the LIST goes beside the PUT (rule 10).
                 let put = replica.store().create_if_absent(&path, payload);
                 let (outcome, proof) = futures::join!(put, replica.refresh_proof());

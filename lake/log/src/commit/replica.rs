@@ -251,6 +251,12 @@ impl Replica {
         !self.inner.proof.lock().covers(now, now, Observation::Absent, age_max, self.inner.protocol.fold.planted)
     }
 
+    /// Whether a PUT that leaves now needs a LIST beside it. The planted designs that judge a PUT otherwise (T-x3, T-x6) send none.
+    pub(super) fn put_needs_proof(&self) -> bool {
+        let planted = self.inner.protocol.fold.planted;
+        self.proof_is_old() && !planted.has(Bug::AgeFromSend) && !planted.has(Bug::OldestKeptIsProof)
+    }
+
     async fn advance(&self, goal: Option<Slot>) -> Result<Slot> {
         let mut read_ahead = 1;
         loop {
