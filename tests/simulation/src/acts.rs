@@ -42,6 +42,7 @@ impl Run {
             Act::Clock => self.jump_clock(),
             Act::Janitor => self.janitor(),
             Act::ColdStart => self.cold_start().await,
+            Act::Straggle => self.straggle().await,
             Act::Storm => self.storm(),
             Act::Calm => self.calm(),
         }
@@ -64,6 +65,10 @@ impl Run {
         if scratch.is_empty() || self.dice.happens(0.9) { self.main.clone() } else { scratch[self.dice.index(scratch.len())].clone() }
     }
 
+    fn rows(&self) -> u64 {
+        self.dice.range(1, self.scenario.rows_end)
+    }
+
     fn bucket(&self) -> u32 {
         u32::try_from(self.dice.range(0, u64::from(self.scenario.buckets))).unwrap_or(0)
     }
@@ -80,7 +85,7 @@ impl Run {
     pub(crate) fn plain(&self, count: usize) {
         for _ in 0..count {
             let bucket = self.dice.happens(0.5).then(|| self.bucket());
-            let part = Part { table: self.some_table(), bucket, rows: self.dice.range(1, 5), expected: None };
+            let part = Part { table: self.some_table(), bucket, rows: self.rows(), expected: None };
             let bucket = if part.table == self.main { part.bucket } else { None };
             let content = self.content_of(vec![Part { bucket, ..part }], None);
             self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), content));
@@ -91,9 +96,9 @@ impl Run {
         for _ in 0..count {
             let producer = Arc::clone(&self.producers[self.dice.index(self.producers.len())]);
             let Some(stamp) = producer.next_stamp(self.scenario.pipelining, self.scenario.protocol.fold.producer_verdicts_max) else { continue };
-            let bucket = self.dice.happens(0.4).then(|| self.bucket());
-            let expected = self.expected_for(bucket, 0.15);
-            let part = Part { table: self.main.clone(), bucket, rows: self.dice.range(1, 4), expected };
+            let bucket = self.dice.happens(self.scenario.producers_expect.max(0.4)).then(|| self.bucket());
+            let expected = self.expected_for(bucket, self.scenario.producers_expect);
+            let part = Part { table: self.main.clone(), bucket, rows: self.rows(), expected };
             let content = self.content_of(vec![part], Some(stamp.clone()));
             let impatience = self.scenario.impatience_us;
             let patience = Patience {
@@ -120,11 +125,11 @@ impl Run {
     fn expect(&self) {
         let bucket = self.bucket();
         let expected = self.expected_for(Some(bucket), 1.0);
-        let part = Part { table: self.main.clone(), bucket: Some(bucket), rows: self.dice.range(1, 4), expected };
+        let part = Part { table: self.main.clone(), bucket: Some(bucket), rows: self.rows(), expected };
         let content = self.content_of(vec![part], None);
         self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), content));
         for _ in 0..self.dice.index(3) {
-            let other = self.content(self.dice.range(1, 4), Some(bucket));
+            let other = self.content(self.rows(), Some(bucket));
             self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), other));
         }
     }
@@ -162,8 +167,8 @@ impl Run {
     fn hand_over(&self) {
         let (from, to) = (self.any_gateway(), self.any_gateway());
         let bucket = self.bucket();
-        let expected = self.expected_for(Some(bucket), 0.5);
-        let part = Part { table: self.main.clone(), bucket: Some(bucket), rows: self.dice.range(1, 3), expected };
+        let expected = self.expected_for(Some(bucket), self.scenario.hand_overs_expect);
+        let part = Part { table: self.main.clone(), bucket: Some(bucket), rows: self.rows(), expected };
         let content = self.content_of(vec![part], None);
         let manner = Manner {
             on_its_way: Duration::from_micros(self.dice.log_range(500, 60_000_000)),
@@ -172,7 +177,7 @@ impl Run {
         };
         self.soon(handover::hand_over(Arc::clone(&self.world), from, to, content, manner));
         for _ in 0..self.dice.index(4) {
-            let other = self.content(self.dice.range(1, 3), Some(bucket));
+            let other = self.content(self.rows(), Some(bucket));
             self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), other));
         }
     }
@@ -264,9 +269,13 @@ impl Run {
         let age = self.scenario.trim_age();
         let time = age * 3 + Duration::from_secs(self.dice.range(0, HOUR_S));
         let idle_only = self.dice.happens(0.4);
+        if self.dice.happens(0.5) {
+            self.read_at(&sleeper);
+            sleep(Duration::from_millis(300)).await;
+        }
         if !idle_only {
             let content = self.content(2, None);
-            self.client(client::plain(Arc::clone(&self.world), sleeper.clone(), content));
+            self.client(client::plain_for(Arc::clone(&self.world), sleeper.clone(), content, time * 2));
             sleep(Duration::from_micros(self.dice.log_range(100, 60_000))).await;
             self.freeze_for(&sleeper, time);
         } else if self.dice.happens(0.5) {
@@ -331,18 +340,23 @@ impl Run {
         running.process.gate.kill();
         self.world.note("crash", node as u64, 0, || format!("node {node}"));
         let gateway = self.start_gateway(node);
-        let steps = 4 + self.dice.index(10);
-        let janitor_at = self.dice.index(steps);
+        let steps = 6 + self.dice.index(8);
+        let janitor_at = self.dice.index(3);
         for step in 0..steps {
             sleep(Duration::from_millis(self.dice.range(4, 50))).await;
-            self.freeze_for(&gateway, proof * 95 / 100);
-            sleep(proof / 2).await;
-            if step == janitor_at || self.dice.happens(0.3) {
-                self.rounds().await;
+            let asleep = proof * 95 / 100;
+            self.freeze_for(&gateway, asleep);
+            sleep(asleep / 2).await;
+            if step >= janitor_at {
+                let worker = self.workers.lock()[step % 2].clone();
+                let round = worker.round();
+                self.client(async move {
+                    if let Some(round) = round {
+                        drop(round.await);
+                    }
+                });
             }
-            if gateway.process.gate.is_frozen() {
-                sleep(proof / 2).await;
-            }
+            sleep(asleep / 2).await;
         }
         self.read_at(&gateway);
     }
@@ -433,5 +447,35 @@ impl Run {
         sleep(Duration::from_secs(25)).await;
         self.read_at(&gateway);
         sleep(Duration::from_secs(2)).await;
+    }
+
+    /// A segment is uploaded, its commit is a day late, its writer is dead; a janitor that knows nothing sweeps meanwhile.
+    async fn straggle(&self) {
+        self.calm();
+        let tidy = self.workers.lock()[0].clone();
+        for _ in 0..2 {
+            if let Some(round) = tidy.round() {
+                drop(within(Duration::from_secs(120), round).await);
+            }
+        }
+        let gateway = self.any_gateway();
+        let node = gateway.process.node;
+        let age = self.scenario.trim_age().as_secs();
+        self.world.weather.lock().commits_held_s = Some((age + 2 * HOUR_S, age * 2));
+        let content = self.content(4, None);
+        self.client(client::plain(Arc::clone(&self.world), gateway.clone(), content));
+        sleep(Duration::from_millis(self.dice.range(60, 600))).await;
+        gateway.process.gate.kill();
+        self.world.note("crash", node as u64, 0, || format!("node {node}"));
+        self.calm();
+        self.start_gateway(node);
+        sleep(Duration::from_secs(age + HOUR_S)).await;
+        self.restart_worker(1);
+        sleep(Duration::from_secs(5)).await;
+        let sweeper = self.workers.lock()[1].clone();
+        if let Some(round) = sweeper.round() {
+            drop(within(Duration::from_secs(120), round).await);
+        }
+        sleep(Duration::from_secs(age)).await;
     }
 }

@@ -79,7 +79,11 @@ pub(crate) struct Patience {
 
 /// Sends a plain request once.
 pub(crate) async fn plain(world: Arc<World>, gateway: Gateway, content: Content) {
-    let deadline = Duration::from_secs(25);
+    plain_for(world, gateway, content, Duration::from_secs(25)).await;
+}
+
+/// Sends a plain request once, and waits for so long.
+pub(crate) async fn plain_for(world: Arc<World>, gateway: Gateway, content: Content, deadline: Duration) {
     let uid = content.uid;
     world.note("plain request", uid, gateway.process.node as u64, || {
         format!("{uid} to node {}: {:?}", gateway.process.node, content.parts)

@@ -310,6 +310,7 @@ impl History {
             // An answer that is forgotten meanwhile (the client has it) contradicts none.
             && !matches!((before, &told), (Told::Forgotten, Told::Acked(_)) | (_, Told::Forgotten))
             && *before != Told::NotWritten
+            && (self.reference.is_some() || !matches!((before, &told), (Told::Refused(_), Told::Refused(_))))
         {
             return Err(Violation::new(Kind::Contradiction, format!("{what} was told {before:?}, then {told:?}")));
         }

@@ -41,6 +41,11 @@ fn handing_over(scenario: Scenario) -> Scenario {
     traffic(scenario).weigh(&[(Act::HandOver, 60), (Act::Produce, 4)])
 }
 
+/// Hand-overs of requests with `expected_offset`, which no second copy can double.
+fn handing_over_expecting(scenario: Scenario) -> Scenario {
+    Scenario { hand_overs_expect: 1.0, buckets: 1, rows_end: 2, ..handing_over(scenario) }.weigh(&[(Act::Plain, 30)])
+}
+
 /// Hand-overs that arrive a window later.
 fn handing_over_late(scenario: Scenario) -> Scenario {
     handing_over(scenario).weigh(&[(Act::Plain, 30), (Act::Freeze, 10)])
@@ -69,12 +74,12 @@ fn impatient(scenario: Scenario) -> Scenario {
 
 /// Retries of requests with `expected_offset`.
 fn impatient_expecting(scenario: Scenario) -> Scenario {
-    Scenario { impatience_us: 20_000, pipelining: 1, buckets: 1, ..traffic(scenario) }.weigh(&[(Act::Produce, 60), (Act::Plain, 30)])
+    Scenario { impatience_us: 20_000, pipelining: 1, buckets: 1, producers_expect: 0.8, rows_end: 2, ..traffic(scenario) }.weigh(&[(Act::Produce, 60), (Act::Plain, 30)])
 }
 
 /// Nodes that sleep for days while the log is trimmed.
 fn sleeping(scenario: Scenario) -> Scenario {
-    Scenario { acts: 30, gateways: 3, ..scenario }.weigh(&[(Act::LongSleep, 30), (Act::Partition, 0), (Act::Stutter, 0)])
+    Scenario { acts: 30, gateways: 3, connect: 0.8, ..scenario }.weigh(&[(Act::LongSleep, 30), (Act::Partition, 0), (Act::Stutter, 0)])
 }
 
 /// The same, and no clock of a machine goes on while it is frozen.
@@ -90,13 +95,14 @@ fn starting_cold(scenario: Scenario) -> Scenario {
 /// A node that catches up slowly. The ages are nearer to each other, so that few steps last longer than the longer.
 fn stuttering(mut scenario: Scenario) -> Scenario {
     scenario.protocol.checkpoint_age_min = scenario.protocol.proof_age_max * 5 / 2;
-    Scenario { acts: 20, gateways: 3, ..scenario }.only(&[(Act::Stutter, 10), (Act::Plain, 3), (Act::Janitor, 3), (Act::Seconds, 3)])
+    let scenario = Scenario { acts: 12, gateways: 3, gateways_checkpoint: false, ..scenario };
+    scenario.only(&[(Act::Stutter, 10), (Act::Plain, 3), (Act::Read, 3), (Act::Seconds, 3)])
 }
 
 /// Segments whose commits come days late.
 fn straggling(scenario: Scenario) -> Scenario {
-    let scenario = Scenario { inline_bytes_max: 0, storm: true, acts: 60, gateways: 3, ..scenario };
-    scenario.weigh(&[(Act::Days, 10), (Act::Crash, 25), (Act::Janitor, 20), (Act::LongSleep, 0), (Act::Calm, 0), (Act::Produce, 4)])
+    let scenario = Scenario { inline_bytes_max: 0, acts: 30, gateways: 3, ..scenario };
+    scenario.weigh(&[(Act::Straggle, 30), (Act::LongSleep, 0), (Act::ColdStart, 0), (Act::Stutter, 0)])
 }
 
 /// The nineteen traces.
@@ -147,7 +153,7 @@ pub(crate) const MUTANTS: [Mutant; 19] = [
         story: "no names: one copy of a handed-over append is refused and answered, the other comes later, where it fits",
         kinds: &[Kind::RefusedInLog],
         shape: None,
-        lean: handing_over,
+        lean: handing_over_expecting,
     },
     Mutant {
         trace: "A-x5",
@@ -233,7 +239,7 @@ pub(crate) const MUTANTS: [Mutant; 19] = [
         trace: "T-x8",
         bugs: &[Bug::TrimBeforeCheckpoint],
         story: "slots go before the checkpoint is there: a 404 and a LIST that shows no checkpoint",
-        kinds: &[Kind::StaleRead, Kind::Stopped],
+        kinds: &[Kind::StaleRead],
         shape: None,
         lean: starting_cold,
     },

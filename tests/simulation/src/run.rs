@@ -98,6 +98,7 @@ impl Run {
     }
 
     async fn play(&self) {
+        self.calm();
         self.begin().await;
         if self.scenario.storm {
             self.storm();
@@ -206,12 +207,15 @@ impl Run {
     /// The store gets bad.
     pub(crate) fn storm(&self) {
         self.world.note("storm", 0, 0, String::new);
-        *self.world.weather.lock() = Weather { late_max_s: self.scenario.late_max_s, ..Weather::stormy() };
+        let stormy = Weather::stormy();
+        let connect = stormy.connect.max(self.scenario.connect);
+        *self.world.weather.lock() = Weather { late_max_s: self.scenario.late_max_s, connect, ..stormy };
     }
 
     /// The store gets well.
     pub(crate) fn calm(&self) {
-        *self.world.weather.lock() = Weather::calm();
+        let calm = Weather::calm();
+        *self.world.weather.lock() = Weather { connect: calm.connect.max(self.scenario.connect), ..calm };
     }
 
     /// Nobody's fold is another than the log's.

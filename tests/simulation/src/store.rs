@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
+use frazil_log::store::paths::Key;
 use frazil_log::store::{ConflictingRequest, Path};
 use object_store::{
     CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -95,8 +96,13 @@ impl FaultyStore {
         Err(broken())
     }
 
-    fn put_fate(&self, weather: &Weather) -> PutFate {
+    fn put_fate(&self, path: &Path, weather: &Weather) -> PutFate {
         let dice = &self.world.store_dice;
+        if let Some((from, to)) = weather.commits_held_s
+            && matches!(Key::parse(path), Some(Key::Log { .. }))
+        {
+            return PutFate::Late { answered: false, after_us: dice.range(from, to) * 1_000_000 };
+        }
         if dice.happens(weather.put_answer_lost) {
             self.world.note("answer lost", 0, 0, String::new);
             return PutFate::AnswerLost;
@@ -157,7 +163,7 @@ impl FaultyStore {
     async fn carry_put(self, path: Path, bytes: Bytes, answer: oneshot::Sender<Result<PutResult>>) {
         let weather = self.weather();
         let (there, back) = (self.latency(&weather) / 2, self.latency(&weather) / 2);
-        let fate = self.put_fate(&weather);
+        let fate = self.put_fate(&path, &weather);
         if self.world.store_dice.happens(weather.put_doubled) {
             let after_us = self.world.store_dice.log_range(10_000, weather.late_max_s * 1_000_000);
             self.world.note("copy on its way", after_us, 0, || path.to_string());
