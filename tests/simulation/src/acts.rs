@@ -42,6 +42,7 @@ impl Run {
             Act::Clock => self.jump_clock(),
             Act::Janitor => self.janitor(),
             Act::ColdStart => self.cold_start().await,
+            Act::Straggle => self.straggle().await,
             Act::Storm => self.storm(),
             Act::Calm => self.calm(),
         }
@@ -53,11 +54,7 @@ impl Run {
         self.content_of(vec![part], None)
     }
 
-    fn content_of(
-        &self,
-        parts: Vec<Part>,
-        producer: Option<frazil_log::format::commit::ProducerStamp>,
-    ) -> Content {
+    fn content_of(&self, parts: Vec<Part>, producer: Option<frazil_log::format::commit::ProducerStamp>) -> Content {
         let rows = parts.iter().map(|part| part.rows).sum();
         let uid = self.world.history.lock().ask(producer, rows);
         Content { uid, parts, pad: if self.dice.happens(0.3) { 120 } else { 4 } }
@@ -65,11 +62,11 @@ impl Run {
 
     fn some_table(&self) -> Name {
         let scratch = self.scratch.lock();
-        if scratch.is_empty() || self.dice.happens(0.9) {
-            self.main.clone()
-        } else {
-            scratch[self.dice.index(scratch.len())].clone()
-        }
+        if scratch.is_empty() || self.dice.happens(0.9) { self.main.clone() } else { scratch[self.dice.index(scratch.len())].clone() }
+    }
+
+    fn rows(&self) -> u64 {
+        self.dice.range(1, self.scenario.rows_end)
     }
 
     fn bucket(&self) -> u32 {
@@ -88,7 +85,7 @@ impl Run {
     pub(crate) fn plain(&self, count: usize) {
         for _ in 0..count {
             let bucket = self.dice.happens(0.5).then(|| self.bucket());
-            let part = Part { table: self.some_table(), bucket, rows: self.dice.range(1, 5), expected: None };
+            let part = Part { table: self.some_table(), bucket, rows: self.rows(), expected: None };
             let bucket = if part.table == self.main { part.bucket } else { None };
             let content = self.content_of(vec![Part { bucket, ..part }], None);
             self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), content));
@@ -98,14 +95,10 @@ impl Run {
     fn produce(&self, count: usize) {
         for _ in 0..count {
             let producer = Arc::clone(&self.producers[self.dice.index(self.producers.len())]);
-            let Some(stamp) = producer
-                .next_stamp(self.scenario.pipelining, self.scenario.protocol.fold.producer_verdicts_max)
-            else {
-                continue;
-            };
-            let bucket = self.dice.happens(0.4).then(|| self.bucket());
-            let expected = self.expected_for(bucket, 0.15);
-            let part = Part { table: self.main.clone(), bucket, rows: self.dice.range(1, 4), expected };
+            let Some(stamp) = producer.next_stamp(self.scenario.pipelining, self.scenario.protocol.fold.producer_verdicts_max) else { continue };
+            let bucket = self.dice.happens(self.scenario.producers_expect.max(0.4)).then(|| self.bucket());
+            let expected = self.expected_for(bucket, self.scenario.producers_expect);
+            let part = Part { table: self.main.clone(), bucket, rows: self.rows(), expected };
             let content = self.content_of(vec![part], Some(stamp.clone()));
             let impatience = self.scenario.impatience_us;
             let patience = Patience {
@@ -114,8 +107,7 @@ impl Run {
                 same_gateway: if self.dice.happens(0.5) { 0.7 } else { 0.2 },
             };
             let first = self.dice.index(self.gateways.lock().len());
-            let (world, gateways, dice) =
-                (Arc::clone(&self.world), Arc::clone(&self.gateways), Arc::clone(&self.dice));
+            let (world, gateways, dice) = (Arc::clone(&self.world), Arc::clone(&self.gateways), Arc::clone(&self.dice));
             self.soon(client::produce(world, gateways, producer, stamp, content, patience, dice, first));
         }
     }
@@ -133,12 +125,11 @@ impl Run {
     fn expect(&self) {
         let bucket = self.bucket();
         let expected = self.expected_for(Some(bucket), 1.0);
-        let part =
-            Part { table: self.main.clone(), bucket: Some(bucket), rows: self.dice.range(1, 4), expected };
+        let part = Part { table: self.main.clone(), bucket: Some(bucket), rows: self.rows(), expected };
         let content = self.content_of(vec![part], None);
         self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), content));
         for _ in 0..self.dice.index(3) {
-            let other = self.content(self.dice.range(1, 4), Some(bucket));
+            let other = self.content(self.rows(), Some(bucket));
             self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), other));
         }
     }
@@ -176,21 +167,17 @@ impl Run {
     fn hand_over(&self) {
         let (from, to) = (self.any_gateway(), self.any_gateway());
         let bucket = self.bucket();
-        let expected = self.expected_for(Some(bucket), 0.5);
-        let part =
-            Part { table: self.main.clone(), bucket: Some(bucket), rows: self.dice.range(1, 3), expected };
+        let expected = self.expected_for(Some(bucket), self.scenario.hand_overs_expect);
+        let part = Part { table: self.main.clone(), bucket: Some(bucket), rows: self.rows(), expected };
         let content = self.content_of(vec![part], None);
         let manner = Manner {
             on_its_way: Duration::from_micros(self.dice.log_range(500, 60_000_000)),
-            own_after: self
-                .dice
-                .happens(0.7)
-                .then(|| Duration::from_micros(self.dice.log_range(1_000, 4_000_000))),
+            own_after: self.dice.happens(0.7).then(|| Duration::from_micros(self.dice.log_range(1_000, 4_000_000))),
             deadline: Duration::from_secs(self.dice.range(5, 120)),
         };
         self.soon(handover::hand_over(Arc::clone(&self.world), from, to, content, manner));
         for _ in 0..self.dice.index(4) {
-            let other = self.content(self.dice.range(1, 3), Some(bucket));
+            let other = self.content(self.rows(), Some(bucket));
             self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), other));
         }
     }
@@ -282,9 +269,13 @@ impl Run {
         let age = self.scenario.trim_age();
         let time = age * 3 + Duration::from_secs(self.dice.range(0, HOUR_S));
         let idle_only = self.dice.happens(0.4);
+        if self.dice.happens(0.5) {
+            self.read_at(&sleeper);
+            sleep(Duration::from_millis(300)).await;
+        }
         if !idle_only {
             let content = self.content(2, None);
-            self.client(client::plain(Arc::clone(&self.world), sleeper.clone(), content));
+            self.client(client::plain_for(Arc::clone(&self.world), sleeper.clone(), content, time * 2));
             sleep(Duration::from_micros(self.dice.log_range(100, 60_000))).await;
             self.freeze_for(&sleeper, time);
         } else if self.dice.happens(0.5) {
@@ -315,11 +306,7 @@ impl Run {
         for _ in 0..slots * 3 {
             let others: Vec<Gateway> = {
                 let gateways = self.gateways.lock();
-                gateways
-                    .iter()
-                    .filter(|one| one.process.node != but.process.node && one.serves())
-                    .cloned()
-                    .collect()
+                gateways.iter().filter(|one| one.process.node != but.process.node && one.serves()).cloned().collect()
             };
             if others.is_empty() {
                 return;
@@ -353,18 +340,23 @@ impl Run {
         running.process.gate.kill();
         self.world.note("crash", node as u64, 0, || format!("node {node}"));
         let gateway = self.start_gateway(node);
-        let steps = 4 + self.dice.index(10);
-        let janitor_at = self.dice.index(steps);
+        let steps = 6 + self.dice.index(8);
+        let janitor_at = self.dice.index(3);
         for step in 0..steps {
             sleep(Duration::from_millis(self.dice.range(4, 50))).await;
-            self.freeze_for(&gateway, proof * 95 / 100);
-            sleep(proof / 2).await;
-            if step == janitor_at || self.dice.happens(0.3) {
-                self.rounds().await;
+            let asleep = proof * 95 / 100;
+            self.freeze_for(&gateway, asleep);
+            sleep(asleep / 2).await;
+            if step >= janitor_at {
+                let worker = self.workers.lock()[step % 2].clone();
+                let round = worker.round();
+                self.client(async move {
+                    if let Some(round) = round {
+                        drop(round.await);
+                    }
+                });
             }
-            if gateway.process.gate.is_frozen() {
-                sleep(proof / 2).await;
-            }
+            sleep(asleep / 2).await;
         }
         self.read_at(&gateway);
     }
@@ -385,8 +377,7 @@ impl Run {
         let node = gateway.process.node;
         gateway.process.gate.kill();
         self.world.note("crash", node as u64, 0, || format!("node {node}"));
-        let from_checkpoint =
-            self.world.bucket.lock().list(&frazil_log::store::paths::checkpoint_prefix(&self.world.database));
+        let from_checkpoint = self.world.bucket.lock().list(&frazil_log::store::paths::checkpoint_prefix(&self.world.database));
         if !from_checkpoint.is_empty() {
             self.world.note("restart from a checkpoint", node as u64, 0, String::new);
         }
@@ -456,5 +447,35 @@ impl Run {
         sleep(Duration::from_secs(25)).await;
         self.read_at(&gateway);
         sleep(Duration::from_secs(2)).await;
+    }
+
+    /// A segment is uploaded, its commit is a day late, its writer is dead; a janitor that knows nothing sweeps meanwhile.
+    async fn straggle(&self) {
+        self.calm();
+        let tidy = self.workers.lock()[0].clone();
+        for _ in 0..2 {
+            if let Some(round) = tidy.round() {
+                drop(within(Duration::from_secs(120), round).await);
+            }
+        }
+        let gateway = self.any_gateway();
+        let node = gateway.process.node;
+        let age = self.scenario.trim_age().as_secs();
+        self.world.weather.lock().commits_held_s = Some((age + 2 * HOUR_S, age * 2));
+        let content = self.content(4, None);
+        self.client(client::plain(Arc::clone(&self.world), gateway.clone(), content));
+        sleep(Duration::from_millis(self.dice.range(60, 600))).await;
+        gateway.process.gate.kill();
+        self.world.note("crash", node as u64, 0, || format!("node {node}"));
+        self.calm();
+        self.start_gateway(node);
+        sleep(Duration::from_secs(age + HOUR_S)).await;
+        self.restart_worker(1);
+        sleep(Duration::from_secs(5)).await;
+        let sweeper = self.workers.lock()[1].clone();
+        if let Some(round) = sweeper.round() {
+            drop(within(Duration::from_secs(120), round).await);
+        }
+        sleep(Duration::from_secs(age)).await;
     }
 }

@@ -79,7 +79,11 @@ pub(crate) struct Patience {
 
 /// Sends a plain request once.
 pub(crate) async fn plain(world: Arc<World>, gateway: Gateway, content: Content) {
-    let deadline = Duration::from_secs(25);
+    plain_for(world, gateway, content, Duration::from_secs(25)).await;
+}
+
+/// Sends a plain request once, and waits for so long.
+pub(crate) async fn plain_for(world: Arc<World>, gateway: Gateway, content: Content, deadline: Duration) {
     let uid = content.uid;
     world.note("plain request", uid, gateway.process.node as u64, || {
         format!("{uid} to node {}: {:?}", gateway.process.node, content.parts)
@@ -95,14 +99,9 @@ pub(crate) fn take_answer(world: &World, uid: u64, heard: Heard, alone: bool) ->
         Heard::Acked(acceptance) => Told::Acked(acceptance),
         Heard::Forgotten => Told::Forgotten,
         // These say nothing of another copy (rule 3), and leave the sequence where it was.
-        Heard::Refused(Refusal::Fenced { .. } | Refusal::UnknownProducer | Refusal::Expired) if !alone => {
-            return false;
-        }
+        Heard::Refused(Refusal::Fenced { .. } | Refusal::UnknownProducer | Refusal::Expired) if !alone => return false,
         Heard::Refused(Refusal::SequenceConflict) => {
-            world.violate(
-                Kind::Contradiction,
-                format!("request {uid} came again with the same bytes and was called a conflict"),
-            );
+            world.violate(Kind::Contradiction, format!("request {uid} came again with the same bytes and was called a conflict"));
             return true;
         }
         Heard::Refused(refusal) => {
@@ -180,10 +179,7 @@ pub(crate) async fn strong_read(world: Arc<World>, gateway: Gateway) {
     match read.await {
         Ok(Ok((tail, folded))) => {
             world.note("strong read", tail, known, || {
-                format!(
-                    "node {} says that the tail is {tail}, the log had {known} slots",
-                    gateway.process.node
-                )
+                format!("node {} says that the tail is {tail}, the log had {known} slots", gateway.process.node)
             });
             if tail < known {
                 let words = format!(
@@ -204,21 +200,13 @@ pub(crate) fn check_fold(world: &World, node: usize, (next, hash): (u64, u128)) 
     world.fold();
     let own = world.history.lock().hash_at(next);
     if own != Some(hash) {
-        let words =
-            format!("node {node} folded slots below {next} to {hash:032x}, the log gives {own:032x?}");
+        let words = format!("node {node} folded slots below {next} to {hash:032x}, the log gives {own:032x?}");
         world.violate(Kind::Diverged, words);
     }
 }
 
 /// Reads rows back through a node's index.
-pub(crate) async fn consume(
-    world: Arc<World>,
-    gateway: Gateway,
-    key: StreamKey,
-    from: Offset,
-    ids: Vec<u64>,
-    must: bool,
-) -> bool {
+pub(crate) async fn consume(world: Arc<World>, gateway: Gateway, key: StreamKey, from: Offset, ids: Vec<u64>, must: bool) -> bool {
     let Some(ingress) = gateway.ingress() else { return false };
     let replica = ingress.replica().clone();
     let to = from + ids.len() as u64;
@@ -226,16 +214,11 @@ pub(crate) async fn consume(
     let Ok(read) = read.await else { return false };
     match read {
         Ok(Some(found)) if found == ids => {
-            world.note("rows read back", found.len() as u64, from, || {
-                format!("{key:?} from {from}: {}", found.len())
-            });
+            world.note("rows read back", found.len() as u64, from, || format!("{key:?} from {from}: {}", found.len()));
             true
         }
         Ok(Some(found)) => {
-            let words = format!(
-                "node {} reads {key:?} from {from} as {found:?}, the log has {ids:?}",
-                gateway.process.node
-            );
+            let words = format!("node {} reads {key:?} from {from} as {found:?}, the log has {ids:?}", gateway.process.node);
             world.violate(Kind::BytesGone, words);
             true
         }
@@ -243,11 +226,7 @@ pub(crate) async fn consume(
         Err(error) => {
             let gone = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Internal);
             if gone || must && error.kind() == ErrorKind::Stale {
-                let words = format!(
-                    "node {} reads {key:?} from {from} to {to}: {:?} {error}",
-                    gateway.process.node,
-                    error.kind()
-                );
+                let words = format!("node {} reads {key:?} from {from} to {to}: {:?} {error}", gateway.process.node, error.kind());
                 world.violate(Kind::BytesGone, words);
             }
             false
@@ -256,30 +235,16 @@ pub(crate) async fn consume(
 }
 
 /// The row ids of some offsets; none if the node has not folded them.
-async fn read_ids(
-    replica: &Replica,
-    key: &StreamKey,
-    from: Offset,
-    to: Offset,
-) -> Result<Option<Vec<u64>>, Error> {
+async fn read_ids(replica: &Replica, key: &StreamKey, from: Offset, to: Offset) -> Result<Option<Vec<u64>>, Error> {
     let table = replica.fold().state.tables().live(key.table).cloned();
-    let Some(table) = table.filter(|_| replica.fold().state.tables().tail(key).next >= to) else {
-        return Ok(None);
-    };
+    let Some(table) = table.filter(|_| replica.fold().state.tables().tail(key).next >= to) else { return Ok(None) };
     let mut ids = Vec::new();
     for place in replica.places(key, from..to).await? {
-        let named = |field: &i32| {
-            table.spec.schema.columns.iter().find(|column| column.id == *field).map(arrow_field)
-        };
-        let time = || {
-            arrow_field(&table.spec.schema.columns[0]).with_name("__timestamp").with_data_type(timestamp())
-        };
-        let fields: Vec<FieldRef> =
-            place.slice.columns.iter().map(|field| named(field).unwrap_or_else(time).into()).collect();
+        let named = |field: &i32| table.spec.schema.columns.iter().find(|column| column.id == *field).map(arrow_field);
+        let time = || arrow_field(&table.spec.schema.columns[0]).with_name("__timestamp").with_data_type(timestamp());
+        let fields: Vec<FieldRef> = place.slice.columns.iter().map(|field| named(field).unwrap_or_else(time).into()).collect();
         for batch in replica.read_place(&place, &fields, &[0]).await? {
-            ids.extend(
-                batch.column(0).as_primitive::<Int64Type>().values().iter().map(|id| id.unsigned_abs()),
-            );
+            ids.extend(batch.column(0).as_primitive::<Int64Type>().values().iter().map(|id| id.unsigned_abs()));
         }
     }
     Ok(Some(ids))

@@ -98,6 +98,7 @@ impl Run {
     }
 
     async fn play(&self) {
+        self.calm();
         self.begin().await;
         if self.scenario.storm {
             self.storm();
@@ -132,11 +133,7 @@ impl Run {
         let process = self.process(node);
         let gateway = Gateway::start(process, &self.options, node as u64);
         let mut gateways = self.gateways.lock();
-        if node < gateways.len() {
-            gateways[node] = gateway.clone()
-        } else {
-            gateways.push(gateway.clone())
-        }
+        if node < gateways.len() { gateways[node] = gateway.clone() } else { gateways.push(gateway.clone()) }
         gateway
     }
 
@@ -149,8 +146,7 @@ impl Run {
     /// Waits until every gateway that runs is ready.
     async fn wait_ready(&self) {
         for _ in 0..600 {
-            let ready =
-                self.gateways.lock().iter().all(|gateway| gateway.serves() || !gateway.process.runs());
+            let ready = self.gateways.lock().iter().all(|gateway| gateway.serves() || !gateway.process.runs());
             let workers = self.workers.lock().iter().all(|worker| worker.serves() || !worker.process.runs());
             if ready && workers || self.world.violation().is_some() {
                 return;
@@ -211,12 +207,15 @@ impl Run {
     /// The store gets bad.
     pub(crate) fn storm(&self) {
         self.world.note("storm", 0, 0, String::new);
-        *self.world.weather.lock() = Weather { late_max_s: self.scenario.late_max_s, ..Weather::stormy() };
+        let stormy = Weather::stormy();
+        let connect = stormy.connect.max(self.scenario.connect);
+        *self.world.weather.lock() = Weather { late_max_s: self.scenario.late_max_s, connect, ..stormy };
     }
 
     /// The store gets well.
     pub(crate) fn calm(&self) {
-        *self.world.weather.lock() = Weather::calm();
+        let calm = Weather::calm();
+        *self.world.weather.lock() = Weather { connect: calm.connect.max(self.scenario.connect), ..calm };
     }
 
     /// Nobody's fold is another than the log's.
@@ -268,10 +267,7 @@ impl Run {
             sleep(Duration::from_secs(1)).await;
         }
         let open = self.open.load(Ordering::SeqCst);
-        self.world.violate(
-            Kind::Stuck,
-            format!("{open} requests have no answer long after the faults have stopped"),
-        );
+        self.world.violate(Kind::Stuck, format!("{open} requests have no answer long after the faults have stopped"));
     }
 
     /// Each gateway gets a request of its own into the log within a minute.
@@ -294,10 +290,7 @@ impl Run {
                 sleep(Duration::from_secs(5)).await;
             }
             if !went {
-                let words = format!(
-                    "node {} gets nothing into the log although the faults have stopped",
-                    gateway.process.node
-                );
+                let words = format!("node {} gets nothing into the log although the faults have stopped", gateway.process.node);
                 self.world.violate(Kind::Stuck, words);
             }
             client::strong_read(Arc::clone(&self.world), gateway).await;
@@ -316,10 +309,7 @@ impl Run {
                 return;
             }
         }
-        self.world.violate(
-            Kind::Stuck,
-            "the janitors do not get through a round although the faults have stopped".into(),
-        );
+        self.world.violate(Kind::Stuck, "the janitors do not get through a round although the faults have stopped".into());
     }
 
     /// A process that starts now reads every row.

@@ -48,6 +48,8 @@ pub(crate) enum Act {
     Janitor,
     /// Checkpoints, a trim, and a cold start, at the same time.
     ColdStart,
+    /// A gateway uploads a segment and dies; its commit comes a day later, after a janitor's round.
+    Straggle,
     /// The store gets bad.
     Storm,
     /// The store gets well.
@@ -55,7 +57,7 @@ pub(crate) enum Act {
 }
 
 /// All acts, with the weight that each has by default.
-pub(crate) const ACTS: [(Act, u32); 21] = [
+pub(crate) const ACTS: [(Act, u32); 22] = [
     (Act::Plain, 12),
     (Act::Produce, 24),
     (Act::Expect, 5),
@@ -75,6 +77,7 @@ pub(crate) const ACTS: [(Act, u32); 21] = [
     (Act::Clock, 2),
     (Act::Janitor, 5),
     (Act::ColdStart, 1),
+    (Act::Straggle, 1),
     (Act::Storm, 5),
     (Act::Calm, 3),
 ];
@@ -106,6 +109,14 @@ pub(crate) struct Scenario {
     pub(crate) pipelining: usize,
     /// The longest that a late copy of a PUT is on its way, in seconds.
     pub(crate) late_max_s: u64,
+    /// Fewer rows than this a request.
+    pub(crate) rows_end: u64,
+    /// How often a producer's request names an offset.
+    pub(crate) producers_expect: f64,
+    /// How often a handed-over request names an offset.
+    pub(crate) hand_overs_expect: f64,
+    /// How often a request needs a new connection, at least.
+    pub(crate) connect: f64,
     /// Whether the store is bad from the beginning.
     pub(crate) storm: bool,
     /// Whether the reference fold judges too (it knows no bugs).
@@ -132,6 +143,10 @@ impl Scenario {
             impatience_us: 200_000,
             pipelining: 1 + dice.index(4),
             late_max_s: 3 * 86_400,
+            rows_end: 5,
+            producers_expect: 0.15,
+            hand_overs_expect: 0.5,
+            connect: 0.0,
             storm: dice.happens(0.3),
             reference: planted == Planted::NONE,
             protocol,

@@ -23,6 +23,8 @@ pub(crate) struct Weather {
     pub(crate) connect: f64,
     /// The longest that a late copy stays on its way, in seconds.
     pub(crate) late_max_s: u64,
+    /// Every PUT of a commit is on its way for so many seconds: from, to.
+    pub(crate) commits_held_s: Option<(u64, u64)>,
     /// The median latency, in microseconds.
     pub(crate) median_us: u64,
 }
@@ -41,6 +43,7 @@ impl Weather {
             read_answer_lost: 0.0,
             connect: 0.05,
             late_max_s: 1,
+            commits_held_s: None,
             median_us: 15_000,
         }
     }
@@ -58,6 +61,7 @@ impl Weather {
             read_answer_lost: 0.02,
             connect: 0.2,
             late_max_s: 3 * 86_400,
+            commits_held_s: None,
             median_us: 20_000,
         }
     }

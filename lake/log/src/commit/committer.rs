@@ -165,7 +165,12 @@ impl Flight {
             // Fold what the winner wrote, and aim at the first absent slot; after two losses not in step with the others.
             self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
             if losses >= 2 {
-                let p50 = self.committer.put_time(50).unwrap_or(Duration::from_millis(20));
+                // A process that slept during its only PUTs knows times of minutes.
+                let p50 = self
+                    .committer
+                    .put_time(50)
+                    .unwrap_or(Duration::from_millis(20))
+                    .min(inner.options.retry_pause_max);
                 let jitter =
                     inner.replica.env().entropy.bits() % u64::try_from(p50.as_micros().max(1)).unwrap_or(1);
                 tokio::time::sleep(Duration::from_micros(jitter)).await;
@@ -249,7 +254,7 @@ impl Committer {
         loop {
             let sent = replica.env().now();
             let payload: PutPayload = sealed.pieces().collect();
-            let outcome = if replica.proof_is_old() {
+            let outcome = if replica.put_needs_proof() {
                 // The first write after a pause: the LIST goes beside the PUT (rule 10).
                 let put = replica.store().create_if_absent(&path, payload);
                 let (outcome, proof) = futures::join!(put, replica.refresh_proof());

@@ -267,6 +267,12 @@ impl Replica {
         )
     }
 
+    /// Whether a PUT that leaves now needs a LIST beside it. The planted designs that judge a PUT otherwise (T-x3, T-x6) send none.
+    pub(super) fn put_needs_proof(&self) -> bool {
+        let planted = self.inner.protocol.fold.planted;
+        self.proof_is_old() && !planted.has(Bug::AgeFromSend) && !planted.has(Bug::OldestKeptIsProof)
+    }
+
     async fn advance(&self, goal: Option<Slot>) -> Result<Slot> {
         if let Some(why) = self.inner.stopped.get() {
             return Err(Error::new(ErrorKind::Diverged, why.clone()));
