@@ -3,8 +3,6 @@
 //! A run of a mutant is a run like any other; only the weights of acts and faults lean towards the trace, as its line says. The same
 //! runs without the switch must be clean.
 
-use std::time::Duration;
-
 use frazil_log::planted::{Bug, Planted};
 
 use crate::dice::Dice;
@@ -94,7 +92,7 @@ fn starting_cold(scenario: Scenario) -> Scenario {
 
 /// A node that catches up slowly. The ages are nearer to each other, so that few steps last longer than the longer.
 fn stuttering(mut scenario: Scenario) -> Scenario {
-    scenario.protocol.checkpoint_age_min = scenario.protocol.proof_age_max * 5 / 2;
+    scenario.protocol.checkpoint_age_min = scenario.protocol.proof_age_max * 3 / 2;
     let scenario = Scenario { acts: 12, gateways: 3, gateways_checkpoint: false, ..scenario };
     scenario.only(&[(Act::Stutter, 10), (Act::Plain, 3), (Act::Read, 3), (Act::Seconds, 3)])
 }
@@ -304,9 +302,4 @@ impl Mutant {
         }
         found
     }
-}
-
-/// What a mutant's scenario assumes of the protocol must hold without the bug.
-pub(crate) fn ages_are_safe(scenario: &Scenario) -> bool {
-    scenario.protocol.checkpoint_age_min > scenario.protocol.proof_age_max * 2 + Duration::from_secs(60)
 }
