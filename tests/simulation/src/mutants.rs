@@ -70,9 +70,20 @@ fn impatient(scenario: Scenario) -> Scenario {
     Scenario { impatience_us: 20_000, ..pipelining(scenario) }
 }
 
+/// The same, and each gateway has one slot in flight, so that what comes meanwhile goes into one slot; the first gateway often sleeps.
+fn impatient_in_one_slot(scenario: Scenario) -> Scenario {
+    let scenario = Scenario { flights_max: 1, pipelining: 2, gateways: 2, ..impatient(scenario) };
+    scenario.weigh(&[(Act::Freeze, 25), (Act::Plain, 40), (Act::HandOver, 0)])
+}
+
 /// Retries of requests with `expected_offset`.
 fn impatient_expecting(scenario: Scenario) -> Scenario {
-    Scenario { impatience_us: 20_000, pipelining: 1, buckets: 1, producers_expect: 0.8, rows_end: 2, ..traffic(scenario) }.weigh(&[(Act::Produce, 60), (Act::Plain, 30)])
+    Scenario { impatience_us: 20_000, pipelining: 1, buckets: 1, producers_expect: 0.8, rows_end: 2, ..traffic(scenario) }.weigh(&[
+        (Act::Produce, 60),
+        (Act::Plain, 40),
+        (Act::Freeze, 15),
+        (Act::HandOver, 0),
+    ])
 }
 
 /// Nodes that sleep for days while the log is trimmed.
@@ -119,7 +130,7 @@ pub(crate) const MUTANTS: [Mutant; 19] = [
         story: "no gap check: #1, then the retry of #0 through another gateway, in one slot; #0 is \"a duplicate\" and lost",
         kinds: &[Kind::AckLost],
         shape: Some(Shape::RetryInOneSlot),
-        lean: impatient,
+        lean: impatient_in_one_slot,
     },
     Mutant {
         trace: "A-x2b",
