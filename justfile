@@ -34,7 +34,7 @@ replay SEED:
 
 # Cold start on synthetic logs of up to SLOTS slots.
 cold SLOTS:
-    cargo run --release -p frazil-simulation -- cold {{SLOTS}}
+    cargo run --release -- bench cold {{SLOTS}}
 
 # Fuzzes one decoder for SECONDS; needs a nightly toolchain and `cargo install cargo-fuzz`.
 fuzz TARGET SECONDS:

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bytesize::ByteSize;
 use clap::ValueEnum;
+use frazil_log::protocol::Protocol;
 use serde::Deserialize;
 
 /// What every process can be told. Each also as `FRAZIL_…` and in the file as `key = value`.
@@ -36,6 +37,9 @@ pub struct ProcessArgs {
     /// Listen beyond loopback without a token
     #[arg(long, env = "FRAZIL_INSECURE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub insecure: Option<bool>,
+    /// The store was moved here, not copied: trim and sweep its logs although they were made elsewhere
+    #[arg(long, env = "FRAZIL_MOVED", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub moved: Option<bool>,
     /// Where other gateways reach this one [default: the address it listens on]
     #[arg(long, env = "FRAZIL_ADVERTISE", value_name = "HOST:PORT")]
     pub advertise: Option<String>,
@@ -88,6 +92,8 @@ pub struct Settings {
     pub token: Option<String>,
     /// Whether to listen beyond loopback without a token.
     pub insecure: bool,
+    /// Whether the store was moved here.
+    pub moved: bool,
     /// Where others reach this process.
     pub advertise: Option<String>,
     /// Its zone.
@@ -107,9 +113,27 @@ pub struct Settings {
 }
 
 /// The process's environment, once.
-#[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
 pub fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// The protocol's numbers: the shipped ones.
+#[cfg(not(feature = "scaled-protocol"))]
+pub fn protocol() -> Protocol {
+    Protocol::SHIPPED
+}
+
+/// Test only: ages divided, checkpoints closer; the same for every process and command on a store.
+#[cfg(feature = "scaled-protocol")]
+pub fn protocol() -> Protocol {
+    let environment = environment();
+    let number = |key: &str| environment.get(key).and_then(|text| text.parse::<u64>().ok());
+    let divisor =
+        number("FRAZIL_TEST_PROTOCOL_SCALE").and_then(|divisor| u32::try_from(divisor).ok()).unwrap_or(1);
+    let slots = number("FRAZIL_TEST_CHECKPOINT_SLOTS").unwrap_or(Protocol::SHIPPED.fold.checkpoint_slots);
+    Protocol::scaled(divisor.max(1), slots)
 }
 
 impl ProcessArgs {
@@ -131,6 +155,7 @@ impl ProcessArgs {
             log_format: self.log_format.or(file.log_format),
             token: self.token.or(file.token),
             insecure: self.insecure.or(file.insecure),
+            moved: self.moved.or(file.moved),
             advertise: self.advertise.or(file.advertise),
             zone: self.zone.or(file.zone),
             request_bytes_max: self.request_bytes_max.or(file.request_bytes_max),
@@ -144,7 +169,9 @@ impl ProcessArgs {
 
     fn check(self, default_store: Option<&str>) -> anyhow::Result<Settings> {
         let store = self.store.or_else(|| default_store.map(str::to_owned));
-        let Some(store) = store else { bail!("--store is missing: name the bucket, as in --store s3://bucket/prefix") };
+        let Some(store) = store else {
+            bail!("--store is missing: name the bucket, as in --store s3://bucket/prefix")
+        };
         let memory_bytes = bytes("memory", self.memory.as_deref(), 1 << 30)?;
         let buffer = bytes("buffer_bytes_max", self.buffer_bytes_max.as_deref(), memory_bytes / 4)?;
         let settings = Settings {
@@ -154,13 +181,22 @@ impl ProcessArgs {
             log_format: self.log_format.unwrap_or_default(),
             token: self.token.filter(|token| !token.is_empty()),
             insecure: self.insecure.unwrap_or(false),
+            moved: self.moved.unwrap_or(false),
             advertise: self.advertise,
             zone: self.zone.unwrap_or_default(),
-            request_bytes_max: usize::try_from(bytes("request_bytes_max", self.request_bytes_max.as_deref(), 16 << 20)?)?,
+            request_bytes_max: usize::try_from(bytes(
+                "request_bytes_max",
+                self.request_bytes_max.as_deref(),
+                16 << 20,
+            )?)?,
             flush_bytes_max: bytes("flush_bytes_max", self.flush_bytes_max.as_deref(), 64 << 20)?,
             inline_bytes_max: bytes("inline_bytes_max", self.inline_bytes_max.as_deref(), 8 << 20)?,
             buffer_bytes_max: usize::try_from(buffer)?,
-            request_deadline: duration("request_deadline", self.request_deadline.as_deref(), Duration::from_secs(25))?,
+            request_deadline: duration(
+                "request_deadline",
+                self.request_deadline.as_deref(),
+                Duration::from_secs(25),
+            )?,
             slot_puts_per_second: self.slot_puts_per_second.unwrap_or(10.0),
         };
         settings.check_relations()?;
@@ -171,7 +207,11 @@ impl ProcessArgs {
 impl Settings {
     /// Every limit is checked against its neighbours.
     fn check_relations(&self) -> anyhow::Result<()> {
-        ensure!(self.memory_bytes >= 64 << 20, "memory is {}, but at least 64MiB are needed", ByteSize(self.memory_bytes));
+        ensure!(
+            self.memory_bytes >= 64 << 20,
+            "memory is {}, but at least 64MiB are needed",
+            ByteSize(self.memory_bytes)
+        );
         ensure!(
             self.buffer_bytes_max as u64 <= self.memory_bytes,
             "buffer_bytes_max is {}, above memory, which is {}",
@@ -206,7 +246,8 @@ impl Settings {
 }
 
 fn read_file(path: &Path) -> anyhow::Result<ProcessArgs> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading --config {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("reading --config {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("in --config {}", path.display()))
 }
 
@@ -221,7 +262,8 @@ fn bytes(key: &str, text: Option<&str>, default: u64) -> anyhow::Result<u64> {
 
 fn duration(key: &str, text: Option<&str>, default: Duration) -> anyhow::Result<Duration> {
     let Some(text) = text else { return Ok(default) };
-    humantime::parse_duration(text).with_context(|| format!("{key} is {text:?}, expected a duration such as 250ms or 25s"))
+    humantime::parse_duration(text)
+        .with_context(|| format!("{key} is {text:?}, expected a duration such as 250ms or 25s"))
 }
 
 #[cfg(test)]
@@ -235,7 +277,9 @@ mod tests {
     #[test]
     fn flags_lie_over_the_file_and_units_are_human() {
         let flags = ProcessArgs { listen: Some("127.0.0.1:0".into()), ..ProcessArgs::default() };
-        let file = file("store = \"memory://\"\nlisten = \"127.0.0.1:9\"\nflush_bytes_max = \"32MiB\"\nrequest_deadline = \"2s\"\n");
+        let file = file(
+            "store = \"memory://\"\nlisten = \"127.0.0.1:9\"\nflush_bytes_max = \"32MiB\"\nrequest_deadline = \"2s\"\n",
+        );
         let settings = flags.over(file).check(None).unwrap();
         assert_eq!((settings.store.as_str(), settings.listen.as_str()), ("memory://", "127.0.0.1:0"));
         assert_eq!((settings.flush_bytes_max, settings.request_deadline), (32 << 20, Duration::from_secs(2)));
@@ -244,7 +288,8 @@ mod tests {
     #[test]
     fn unknown_keys_and_limits_that_contradict_are_refused() {
         assert!(toml::from_str::<ProcessArgs>("stor = \"x\"").unwrap_err().to_string().contains("stor"));
-        let error = file("store = \"memory://\"\nrequest_bytes_max = \"2GiB\"").check(None).unwrap_err().to_string();
+        let error =
+            file("store = \"memory://\"\nrequest_bytes_max = \"2GiB\"").check(None).unwrap_err().to_string();
         assert!(error.contains("buffer_bytes_max"), "{error}");
         let error = file("store = \"memory://\"\nmemory = \"lots\"").check(None).unwrap_err().to_string();
         assert!(error.contains("such as 64MiB"), "{error}");

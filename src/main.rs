@@ -2,10 +2,21 @@
 //!
 //! Start reading at [`cmd`] for what a user types, at [`node`] for how a process is put together.
 
+#![expect(
+    unreachable_pub,
+    reason = "a binary has no outside: `pub` says what a module offers to its neighbours"
+)]
+
+mod bench;
+mod client;
 mod cmd;
 mod config;
 mod node;
+mod output;
+mod store_args;
+mod stored_log;
 mod telemetry;
+mod verify;
 
 use std::process::ExitCode;
 

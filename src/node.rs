@@ -21,7 +21,9 @@ use frazil_log::env::Env;
 use frazil_log::format::commit::WriterInfo;
 use frazil_log::id::Name;
 use frazil_log::protocol::Protocol;
-use frazil_log::store::{ClockVerdict, Metrics as StoreMetrics, PROBE_TIMEOUT, ProbeReport, Store, StoreOptions};
+use frazil_log::store::{
+    ClockVerdict, Metrics as StoreMetrics, PROBE_TIMEOUT, ProbeReport, Store, StoreOptions,
+};
 use frazil_log::{Error, ErrorKind};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -49,8 +51,11 @@ impl Node {
     /// Opens the store and shows that it can carry a log.
     pub async fn open(settings: Settings) -> Result<Self, Error> {
         let store_metrics = StoreMetrics::default();
-        let options =
-            StoreOptions { environment: config::environment(), metrics: store_metrics.clone(), ..StoreOptions::default() };
+        let options = StoreOptions {
+            environment: config::environment(),
+            metrics: store_metrics.clone(),
+            ..StoreOptions::default()
+        };
         let store = Store::open(&settings.store, &options)?;
         let env = Env::system();
         let clock = env.clone();
@@ -58,7 +63,7 @@ impl Node {
         judge_clock(&report)?;
         let mut registry = Registry::default();
         store_metrics.register(&mut registry);
-        Ok(Self { settings, store, env, protocol: protocol(), registry })
+        Ok(Self { settings, store, env, protocol: config::protocol(), registry })
     }
 
     fn writer(&self, address: Option<SocketAddr>) -> WriterInfo {
@@ -79,30 +84,22 @@ fn judge_clock(report: &ProbeReport) -> Result<(), Error> {
     match skew.verdict() {
         ClockVerdict::Good => {}
         ClockVerdict::Warn => {
-            tracing::warn!(skew_ms = skew.ms, "this machine's clock differs from the store's: set it (NTP); from 60 s on nothing is written");
+            tracing::warn!(
+                skew_ms = skew.ms,
+                "this machine's clock differs from the store's: set it (NTP); from 60 s on nothing is written"
+            );
         }
         ClockVerdict::StopWriting => {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("this machine's clock differs from the store's by {} s: set it (NTP), then start again", skew.ms / 1000),
+                format!(
+                    "this machine's clock differs from the store's by {} s: set it (NTP), then start again",
+                    skew.ms / 1000
+                ),
             ));
         }
     }
     Ok(())
-}
-
-#[cfg(not(feature = "scaled-protocol"))]
-fn protocol() -> Protocol {
-    Protocol::SHIPPED
-}
-
-/// Test only: ages divided, checkpoints closer.
-#[cfg(feature = "scaled-protocol")]
-fn protocol() -> Protocol {
-    let environment = config::environment();
-    let number = |key: &str| environment.get(key).and_then(|text| text.parse::<u64>().ok());
-    let divisor = number("FRAZIL_TEST_PROTOCOL_SCALE").and_then(|divisor| u32::try_from(divisor).ok()).unwrap_or(1);
-    Protocol::scaled(divisor.max(1), number("FRAZIL_TEST_CHECKPOINT_SLOTS").unwrap_or(1_000))
 }
 
 /// A running gateway's address and store, for the banner.
@@ -114,7 +111,11 @@ pub struct Running {
 }
 
 /// Runs a gateway, with a janitor in the same process if asked, until told to stop.
-pub async fn gateway(node: Node, janitor: bool, banner: impl FnOnce(&Running, &Settings)) -> anyhow::Result<ExitCode> {
+pub async fn gateway(
+    node: Node,
+    janitor: bool,
+    banner: impl FnOnce(&Running, &Settings),
+) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind(&node.settings.listen).await;
     let listener = listener.with_context(|| format!("listening on {}", node.settings.listen))?;
     let address = listener.local_addr()?;
@@ -145,9 +146,12 @@ pub async fn gateway(node: Node, janitor: bool, banner: impl FnOnce(&Running, &S
     let router = http::router(Arc::new(gateway.clone()), &env, options);
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(http::serve(listener, router, until(stopped)));
-    let database = gateway.start().await?;
+    let database = match gateway.start().await {
+        Ok(database) => database,
+        Err(error) => return Ok(refuse(&running.store, &error)),
+    };
     if janitor {
-        env.spawn(keep_tidy(store, gateway.clone(), database, janitor_metrics));
+        env.spawn(keep_tidy(gateway.clone(), database, janitor_options(&settings), janitor_metrics));
     }
     banner(&running, &settings);
     wait_for_signal().await?;
@@ -157,6 +161,10 @@ pub async fn gateway(node: Node, janitor: bool, banner: impl FnOnce(&Running, &S
     // Followers never end by themselves: what is still open after a moment is cut.
     drop(tokio::time::timeout(Duration::from_millis(500), server).await);
     Ok(ExitCode::SUCCESS)
+}
+
+fn janitor_options(settings: &Settings) -> JanitorOptions {
+    JanitorOptions { moved: settings.moved, ..JanitorOptions::default() }
 }
 
 fn ingress_options(settings: &Settings) -> IngressOptions {
@@ -173,18 +181,23 @@ fn ingress_options(settings: &Settings) -> IngressOptions {
 }
 
 /// The janitor of a process that also serves: it tidies what is open here, `default` from the start.
-async fn keep_tidy(store: Store, gateway: Gateway, first: Arc<Database>, metrics: frazil_compactor::Metrics) {
+async fn keep_tidy(
+    gateway: Gateway,
+    first: Arc<Database>,
+    options: JanitorOptions,
+    metrics: frazil_compactor::Metrics,
+) {
     let mut tidied: Vec<Name> = Vec::new();
     let mut waiting = vec![first];
     loop {
         for database in waiting.drain(..) {
             tidied.push(database.name().clone());
-            let janitor = Janitor::new(database.ingress().committer().clone(), JanitorOptions::default(), metrics.clone());
+            let janitor =
+                Janitor::new(database.ingress().committer().clone(), options.clone(), metrics.clone());
             drop(tokio::spawn(async move { janitor.run(true).await }));
         }
         tokio::time::sleep(Duration::from_secs(5)).await;
         waiting = gateway.opened().into_iter().filter(|open| !tidied.contains(open.name())).collect();
-        drop(store.description()); // the store lives as long as its janitors
     }
 }
 
@@ -192,7 +205,14 @@ async fn keep_tidy(store: Store, gateway: Gateway, first: Arc<Database>, metrics
 pub async fn compactor(node: Node, banner: impl FnOnce(&str)) -> anyhow::Result<ExitCode> {
     let writer = node.writer(None);
     let metrics = frazil_compactor::Metrics::default();
-    let follow = follow_databases(node.store.clone(), node.env.clone(), node.protocol.clone(), writer, metrics);
+    let options = janitor_options(&node.settings);
+    let follow = follow_databases(
+        node.store.clone(),
+        node.env.clone(),
+        node.protocol.clone(),
+        writer,
+        (options, metrics),
+    );
     banner(node.store.description());
     tokio::select! {
         biased;
@@ -203,38 +223,55 @@ pub async fn compactor(node: Node, banner: impl FnOnce(&str)) -> anyhow::Result<
 }
 
 /// How often a compactor looks for databases that are new.
-const DATABASES_PAUSE: Duration = Duration::from_secs(15 * 60);
+const DATABASES_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 async fn follow_databases(
     store: Store,
     env: Env,
     protocol: Protocol,
     writer: WriterInfo,
-    metrics: frazil_compactor::Metrics,
+    (options, metrics): (JanitorOptions, frazil_compactor::Metrics),
 ) {
     let mut tidied: Vec<Name> = Vec::new();
     loop {
         match store.list_databases().await {
-            Ok(databases) => {
-                for database in databases.into_iter().filter(|name| !tidied.contains(name)).collect::<Vec<_>>() {
-                    let opened = Replica::open(store.clone(), database.clone(), env.clone(), protocol.clone()).await;
-                    match opened {
-                        Ok(replica) => {
-                            let committer =
-                                Committer::new(replica, writer.clone(), CommitterOptions::default(), Arc::new(|_| {}));
-                            let janitor = Janitor::new(committer, JanitorOptions::default(), metrics.clone());
-                            drop(tokio::spawn(async move { janitor.run(false).await }));
-                            tidied.push(database);
-                        }
-                        Err(error) => tracing::error!(%database, %error, "a database cannot be opened; run `frazil verify`"),
+            Ok(mut databases) => {
+                databases.retain(|name| !tidied.contains(name));
+                for database in databases {
+                    if tidy(&store, &database, &env, &protocol, (&writer, &options, &metrics)).await {
+                        tidied.push(database);
                     }
                 }
             }
-            Err(error) => tracing::error!(%error, "the databases cannot be listed; run `frazil status`, and look at the store"),
+            Err(error) => {
+                tracing::error!(%error, "the databases cannot be listed; run `frazil status`, and look at the store");
+            }
         }
         let pause = if tidied.is_empty() { Duration::from_secs(5) } else { DATABASES_PAUSE };
         tokio::time::sleep(pause).await;
     }
+}
+
+/// Starts the janitor of a database, if its log can be folded.
+async fn tidy(
+    store: &Store,
+    database: &Name,
+    env: &Env,
+    protocol: &Protocol,
+    (writer, options, metrics): (&WriterInfo, &JanitorOptions, &frazil_compactor::Metrics),
+) -> bool {
+    let opened = Replica::open(store.clone(), database.clone(), env.clone(), protocol.clone()).await;
+    let replica = match opened {
+        Ok(replica) => replica,
+        Err(error) => {
+            tracing::error!(%database, %error, "a database cannot be opened; run `frazil verify`");
+            return false;
+        }
+    };
+    let committer = Committer::new(replica, writer.clone(), CommitterOptions::default(), Arc::new(|_| {}));
+    let janitor = Janitor::new(committer, options.clone(), metrics.clone());
+    drop(tokio::spawn(async move { janitor.run(false).await }));
+    true
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
@@ -255,10 +292,10 @@ async fn wait_for_signal() -> anyhow::Result<()> {
 pub fn refuse(store: &str, error: &Error) -> ExitCode {
     let code = match error.kind() {
         ErrorKind::Unsupported | ErrorKind::Denied => 3,
-        ErrorKind::Corrupt => 4,
+        ErrorKind::Corrupt | ErrorKind::Diverged => 4,
         ErrorKind::Invalid => 2,
         _ => 1,
     };
-    tracing::error!(store, error = %error, "the store was refused");
+    tracing::error!(store, error = %error, "cannot start on this store; next: `frazil verify --store {store}`");
     ExitCode::from(code)
 }

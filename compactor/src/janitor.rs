@@ -11,7 +11,7 @@ use frazil_log::error::{Error, ErrorKind, Result};
 use frazil_log::format::commit::{Proposal, SegmentRef};
 use frazil_log::format::entry::Entry;
 use frazil_log::format::slice::Slice;
-use frazil_log::id::{Incarnation, ProposalName, SegmentId, Slot};
+use frazil_log::id::{Incarnation, ProposalName, SegmentId, Slot, TableId};
 use frazil_log::state::verdict::{Fate, Verdict};
 use tokio::sync::Mutex;
 
@@ -27,6 +27,8 @@ pub struct JanitorOptions {
     pub segment_bytes_max: u64,
     /// The pause after a round that found new slots.
     pub pause_min: Duration,
+    /// Delete also in a log that was made elsewhere: it was moved, not copied.
+    pub moved: bool,
     /// The longest pause while nothing comes: an idle log costs this seldom a look.
     pub pause_max: Duration,
 }
@@ -36,6 +38,7 @@ impl Default for JanitorOptions {
         Self {
             slice_bytes_max: 32 << 20,
             segment_bytes_max: 64 << 20,
+            moved: false,
             pause_min: Duration::from_secs(10),
             pause_max: Duration::from_secs(60 * 60),
         }
@@ -77,7 +80,7 @@ pub(crate) struct Memory {
     /// The newest checkpoint that was rolled up to, merged and swept at.
     pub(crate) done: Option<Slot>,
     /// The segments that each page refers to.
-    pub(crate) referenced: BTreeMap<(Slot, Slot), BTreeSet<SegmentId>>,
+    pub(crate) referenced: BTreeMap<(Slot, Slot), BTreeSet<(TableId, SegmentId)>>,
 }
 
 impl Janitor {
@@ -103,25 +106,30 @@ impl Janitor {
         let mut next = self.replica.watch();
         let mut pause = self.options.pause_min;
         loop {
-            let before = self.replica.next();
-            let outcome = self.round().await;
-            match &outcome {
-                Ok(report) if *report != Report::default() => {
-                    tracing::info!(database = %self.replica.database(), ?report, "a janitor's round");
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(database = %self.replica.database(), %error, "a janitor's round failed; it tries again"),
-            }
-            let quiet = self.replica.next() == before && outcome.is_ok();
+            let quiet = self.tell_of_round().await;
             pause = if quiet { (pause * 2).min(self.options.pause_max) } else { self.options.pause_min };
             if watches && quiet {
-                let woken = async {
-                    next.mark_unchanged();
-                    drop(next.changed().await);
-                };
-                drop(tokio::time::timeout(self.options.pause_max, woken).await);
+                next.mark_unchanged();
+                drop(tokio::time::timeout(self.options.pause_max, next.changed()).await);
             }
             tokio::time::sleep(if watches { self.options.pause_min } else { pause }).await;
+        }
+    }
+
+    /// One round and a line about it. Whether nothing new was found.
+    async fn tell_of_round(&self) -> bool {
+        let before = self.replica.next();
+        match self.round().await {
+            Ok(report) => {
+                if report != Report::default() {
+                    tracing::info!(database = %self.replica.database(), ?report, "a janitor's round");
+                }
+                self.replica.next() == before
+            }
+            Err(error) => {
+                tracing::warn!(database = %self.replica.database(), %error, "a janitor's round failed; it tries again");
+                false
+            }
         }
     }
 
@@ -145,32 +153,55 @@ impl Janitor {
             self.replica.write_checkpoint(&due).await?;
             report.checkpoints += 1;
         }
-        let checkpoints = open::checkpoints(self.replica.store(), self.replica.database(), trim::CHECKPOINTS_MAX).await?;
+        let checkpoints =
+            open::checkpoints(self.replica.store(), self.replica.database(), trim::CHECKPOINTS_MAX).await?;
         let Some((newest, _)) = checkpoints.first() else { return Ok(report) };
         if *newest > self.replica.next() {
             // Written by others since the tail was confirmed: what it covers must be folded here before it is worked on.
             self.replica.confirm_tail().await?;
         }
+        let moved_from = self.replica.moved_from().filter(|_| !self.options.moved);
         if memory.done != Some(*newest) {
             rollup::roll_up(self, *newest, &mut report).await?;
             pages::merge(self, &mut report).await?;
-            sweep::sweep(self, &mut memory, &mut report).await?;
+            if let Some((made, here)) = &moved_from {
+                tracing::warn!(
+                    database = %self.replica.database(), made, here,
+                    "this log was made elsewhere, so nothing is trimmed or swept; next: start with --moved if it was moved, not copied"
+                );
+            } else {
+                sweep::sweep(self, &mut memory, &mut report).await?;
+            }
             memory.done = Some(*newest);
+        }
+        if moved_from.is_some() {
+            return Ok(report);
         }
         trim::trim(self, &checkpoints, &mut report).await?;
         Ok(report)
     }
 
     /// Puts entries of the janitor's own into the log, and waits for the verdict.
-    pub(crate) async fn propose(&self, entries: Vec<Entry>, segments: Vec<SegmentRef>, slices: Vec<Slice>) -> Result<Verdict> {
-        let name = ProposalName { incarnation: self.incarnation, n: self.names.fetch_add(1, Ordering::SeqCst) };
+    pub(crate) async fn propose(
+        &self,
+        entries: Vec<Entry>,
+        segments: Vec<SegmentRef>,
+        slices: Vec<Slice>,
+    ) -> Result<Verdict> {
+        let name =
+            ProposalName { incarnation: self.incarnation, n: self.names.fetch_add(1, Ordering::SeqCst) };
         let proposal = Proposal { name, base: self.replica.next(), producer: None, request_hash: 0, entries };
         let fate = self.replica.expect(name);
         self.committer.write(Flush { proposals: vec![proposal], segments, slices, body: Vec::new() }).await?;
         match fate.await {
             Ok(Fate::Decided { verdict, .. }) => Ok(verdict),
-            Ok(Fate::Gap { .. } | Fate::Forgotten) => Err(Error::internal("a proposal without a producer has no sequence")),
-            Err(_) => Err(Error::new(ErrorKind::Unavailable, "the verdict of a roll-up is not known: the next round looks again")),
+            Ok(Fate::Gap { .. } | Fate::Forgotten) => {
+                Err(Error::internal("a proposal without a producer has no sequence"))
+            }
+            Err(_) => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the verdict of a roll-up is not known: the next round looks again",
+            )),
         }
     }
 
@@ -179,4 +210,3 @@ impl Janitor {
         SegmentId { base: self.replica.next(), ulid: self.replica.env().ulid() }
     }
 }
-

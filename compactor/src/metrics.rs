@@ -24,10 +24,30 @@ impl Metrics {
     /// Registers everything under its name.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("frazil_janitor_rounds", "Rounds begun", self.rounds_total.clone());
-        registry.register("frazil_janitor_round_failures", "Rounds that failed", self.round_failures_total.clone());
-        registry.register("frazil_janitor_rows_rolled_up", "Rows written anew by roll-up", self.rows_rolled_up_total.clone());
-        registry.register("frazil_janitor_pages_merged", "Index pages merged into others", self.pages_merged_total.clone());
-        registry.register("frazil_janitor_slots_trimmed", "Slots deleted by trim", self.slots_trimmed_total.clone());
-        registry.register("frazil_janitor_orphans_swept", "Unreferenced objects deleted", self.orphans_swept_total.clone());
+        registry.register(
+            "frazil_janitor_round_failures",
+            "Rounds that failed",
+            self.round_failures_total.clone(),
+        );
+        registry.register(
+            "frazil_janitor_rows_rolled_up",
+            "Rows written anew by roll-up",
+            self.rows_rolled_up_total.clone(),
+        );
+        registry.register(
+            "frazil_janitor_pages_merged",
+            "Index pages merged into others",
+            self.pages_merged_total.clone(),
+        );
+        registry.register(
+            "frazil_janitor_slots_trimmed",
+            "Slots deleted by trim",
+            self.slots_trimmed_total.clone(),
+        );
+        registry.register(
+            "frazil_janitor_orphans_swept",
+            "Unreferenced objects deleted",
+            self.orphans_swept_total.clone(),
+        );
     }
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, TimestampMicrosecondArray};
-use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use frazil_log::plan::rollup::{Run, Work, runs, work};
 use frazil_log::schema::TableSpec;
 use frazil_log::schema::arrow_form::arrow_field;
 use frazil_log::schema::options::Options;
-use frazil_log::segment::{BodyBuilder, SliceMeta};
+use frazil_log::segment::{BodyBuilder, SliceMeta, join};
 use frazil_log::state::verdict::Verdict;
 use frazil_log::store::paths;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -30,18 +29,24 @@ use crate::janitor::{Janitor, Report};
 /// Places read at once.
 const READS: usize = 8;
 
-/// IPC batches of a rolled-up slice are about this long.
-const BATCH_BYTES_MAX: usize = 4 << 20;
-
 /// Rolls up everything below the checkpoint of `slot`.
 pub(crate) async fn roll_up(janitor: &Janitor, slot: Slot, report: &mut Report) -> Result<()> {
     let replica = &janitor.replica;
     let rules = &replica.protocol().fold;
-    let Some(then) = open::read_checkpoint(replica.store(), replica.database(), slot, rules).await? else { return Ok(()) };
+    let Some(then) = open::read_checkpoint(replica.store(), replica.database(), slot, rules).await? else {
+        return Ok(());
+    };
     let all = work(&replica.fold().state, &then.state);
     let mut segment = SegmentDraft::default();
     for one in all {
-        add(janitor, &one, &mut segment, report).await?;
+        match add(janitor, &one, &mut segment, report).await {
+            // The others go on; trim waits for this one.
+            Err(error) if error.kind() == ErrorKind::Corrupt => tracing::error!(
+                database = %replica.database(), table = %one.key.table, bucket = %one.key.bucket, %error,
+                "rows cannot be read, so they are not rolled up and the log is not trimmed; next: `frazil verify`"
+            ),
+            added => added?,
+        }
     }
     publish(janitor, &mut segment, report).await
 }
@@ -88,14 +93,20 @@ fn spec_of(janitor: &Janitor, table: TableId) -> Option<TableSpec> {
 }
 
 /// Reads a run and adds it to the body as one slice.
-async fn write_run(janitor: &Janitor, work: &Work, spec: &TableSpec, run: Run, segment: &mut SegmentDraft) -> Result<()> {
+async fn write_run(
+    janitor: &Janitor,
+    work: &Work,
+    spec: &TableSpec,
+    run: Run,
+    segment: &mut SegmentDraft,
+) -> Result<()> {
     segment.sources.extend(run.places.iter().map(|place| place.object));
     let (fields, schema) = fields(spec);
     let times = run.places.iter().map(|place| place.time);
     let times = times.clone().min().zip(times.max());
     let reads = run.places.into_iter().map(|place| read_place(janitor, place, &fields, &schema));
     let batches: Vec<Vec<RecordBatch>> = stream::iter(reads).buffered(READS).try_collect().await?;
-    let batches = join(batches.into_iter().flatten().collect(), &schema)?;
+    let batches = join(batches.into_iter().flatten().collect())?;
     let mut columns: Vec<i32> = spec.schema.columns.iter().map(|column| column.id).collect();
     columns.push(spec.pseudo.timestamp);
     let meta = SliceMeta {
@@ -116,13 +127,20 @@ async fn write_run(janitor: &Janitor, work: &Work, spec: &TableSpec, run: Run, s
 
 /// The columns of the table's slices, and the schema of rolled-up ones.
 fn fields(spec: &TableSpec) -> (Vec<FieldRef>, SchemaRef) {
-    let fields: Vec<FieldRef> = spec.schema.columns.iter().map(|column| Arc::new(arrow_field(column))).collect();
-    let time = Field::new("__timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false);
+    let fields: Vec<FieldRef> =
+        spec.schema.columns.iter().map(|column| Arc::new(arrow_field(column))).collect();
+    let time =
+        Field::new("__timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false);
     let all: Vec<FieldRef> = fields.iter().cloned().chain([Arc::new(time)]).collect();
     (fields, Arc::new(ArrowSchema::new(all)))
 }
 
-async fn read_place(janitor: &Janitor, place: Place, fields: &[FieldRef], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+async fn read_place(
+    janitor: &Janitor,
+    place: Place,
+    fields: &[FieldRef],
+    schema: &SchemaRef,
+) -> Result<Vec<RecordBatch>> {
     let wanted: Vec<usize> = (0..fields.len()).collect();
     let read = janitor.replica.read_place(&place, fields, &wanted).await?;
     let with_time = read.into_iter().map(|batch| {
@@ -132,28 +150,6 @@ async fn read_place(janitor: &Janitor, place: Place, fields: &[FieldRef], schema
             .map_err(|error| Error::internal(format!("a slice's columns are its schema's: {error}")))
     });
     with_time.collect()
-}
-
-fn join(batches: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
-    let concat = |run: &[RecordBatch]| {
-        concat_batches(schema, run).map_err(|error| Error::internal(format!("joining batches of one schema: {error}")))
-    };
-    let mut joined = Vec::new();
-    let (mut run, mut bytes) = (Vec::new(), 0);
-    for batch in batches {
-        let len = batch.get_array_memory_size();
-        if bytes + len > BATCH_BYTES_MAX && !run.is_empty() {
-            joined.push(concat(&run)?);
-            run.clear();
-            bytes = 0;
-        }
-        bytes += len;
-        run.push(batch);
-    }
-    if !run.is_empty() {
-        joined.push(concat(&run)?);
-    }
-    Ok(joined)
 }
 
 /// Writes the segment, then says so in the log. A refusal means that another janitor was first: its roll-up is as good, and
@@ -187,14 +183,16 @@ async fn write_segment(
     sources.dedup();
     let id = janitor.segment_id();
     let log_uuid = janitor.replica.fold().state.identity().uuid;
-    let elsewhere = slices.iter().map(|slice| Slice { home: SliceHome::Segment(0), ..slice.clone() }).collect();
+    let elsewhere =
+        slices.iter().map(|slice| Slice { home: SliceHome::Segment(0), ..slice.clone() }).collect();
     let header = SegmentHeader { log_uuid, id, encryption_key_id: String::new(), sources, slices };
     let sealed = header.seal(body)?;
     let path = paths::segment(janitor.replica.database(), id);
     janitor.replica.create(&path, &sealed).await?;
     // Rows are about to be trimmed on the strength of this object: it is read back once.
     let found = janitor.replica.store().get(&path).await?;
-    let found = found.ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("{path}: written, but not found")))?;
+    let found =
+        found.ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("{path}: written, but not found")))?;
     let (envelope, _) = SegmentHeader::decode(path.as_ref(), &found.bytes, id)?;
     envelope.verify(path.as_ref(), &found.bytes)?;
     Ok((SegmentRef { id, body_start: envelope.body_start() }, elsewhere))

@@ -1,20 +1,21 @@
 //! The orphan sweep: segments that nothing refers to and nothing can refer to any more (rule 12), and probes left behind.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use frazil_log::error::Result;
 use frazil_log::format::page::PlaceMap;
 use frazil_log::format::segment::ObjectId;
-use frazil_log::id::SegmentId;
+use frazil_log::id::{SegmentId, TableId};
 use frazil_log::planted::Bug;
 use frazil_log::store::paths::{self, Key};
 use frazil_log::store::{Listed, Path};
 
 use crate::janitor::{Janitor, Memory, Report};
 
-/// Segments looked at a round.
-const SEGMENTS_MAX: usize = 100_000;
+/// Segments looked at at once.
+const SEGMENTS_A_LOOK: usize = 10_000;
 
 /// A probe object this old was left behind by a process that was killed.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(60 * 60);
@@ -22,9 +23,27 @@ const PROBE_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 /// Sweeps one log, and the root's probes.
 pub(crate) async fn sweep(janitor: &Janitor, memory: &mut Memory, report: &mut Report) -> Result<()> {
     let replica = &janitor.replica;
-    let listed = replica.store().list(&paths::segment_prefix(replica.database()), None, SEGMENTS_MAX).await?;
-    // Only then what is referred to: a segment that is listed and past the window has had its last chance already.
-    replica.confirm_tail().await?;
+    let prefix = paths::segment_prefix(replica.database());
+    let mut after: Option<Path> = None;
+    loop {
+        let listed = replica.store().list(&prefix, after.as_ref(), SEGMENTS_A_LOOK).await?;
+        after = listed.last().map(|object| object.path.clone());
+        let ends = listed.len() < SEGMENTS_A_LOOK;
+        // Only then what is referred to: a segment that is listed and past the window has had its last chance already.
+        replica.confirm_tail().await?;
+        sweep_listed(janitor, memory, listed, report).await?;
+        if ends {
+            return sweep_probes(janitor, report).await;
+        }
+    }
+}
+
+async fn sweep_listed(
+    janitor: &Janitor,
+    memory: &mut Memory,
+    listed: Vec<Listed>,
+    report: &mut Report,
+) -> Result<()> {
     let mut doomed: Vec<(SegmentId, Path)> = Vec::new();
     for object in listed {
         if let Some(Key::Segment { id, .. }) = Key::parse(&object.path)
@@ -33,13 +52,13 @@ pub(crate) async fn sweep(janitor: &Janitor, memory: &mut Memory, report: &mut R
             doomed.push((id, object.path));
         }
     }
-    if !doomed.is_empty() {
-        let referenced = referenced(janitor, memory).await?;
-        doomed.retain(|(id, _)| !referenced.contains(id));
-        let paths: Vec<Path> = doomed.into_iter().map(|(_, path)| path).collect();
-        delete(janitor, &paths, report).await?;
+    if doomed.is_empty() {
+        return Ok(());
     }
-    sweep_probes(janitor, report).await
+    let referenced = referenced(janitor, memory).await?;
+    doomed.retain(|(id, _)| !referenced.contains(id));
+    let paths: Vec<Path> = doomed.into_iter().map(|(_, path)| path).collect();
+    delete(janitor, &paths, report).await
 }
 
 /// Rule 12: no slot can take a proposal that names it any more.
@@ -53,28 +72,30 @@ fn is_past_window(janitor: &Janitor, id: SegmentId, object: &Listed) -> bool {
     fold.state.is_expired(id.base, fold.state.next())
 }
 
-/// Every segment that a page or memory refers to; places that are shadowed by newer ones count too.
+/// Every segment that a page or memory refers to; places that are shadowed by newer ones count too, those of tables that are
+/// forgotten do not.
 async fn referenced(janitor: &Janitor, memory: &mut Memory) -> Result<BTreeSet<SegmentId>> {
     let replica = &janitor.replica;
-    let (mut all, pages) = {
+    let (recent, pages, kept) = {
         let fold = replica.fold();
-        (fold.layers().flat_map(segments).collect::<BTreeSet<_>>(), fold.pages.clone())
+        let kept: BTreeSet<TableId> = fold.state.tables().all().map(|table| table.id).collect();
+        (fold.layers().flat_map(segments).collect::<BTreeSet<_>>(), fold.pages.clone(), kept)
     };
     memory.referenced.retain(|(from, to), _| pages.iter().any(|page| page.from == *from && page.to == *to));
     for page in &pages {
-        let key = (page.from, page.to);
-        if !memory.referenced.contains_key(&key) {
+        if let Entry::Vacant(unknown) = memory.referenced.entry((page.from, page.to)) {
             let places = replica.read_page(page).await?;
-            memory.referenced.insert(key, segments(&places).collect());
+            unknown.insert(segments(&places).collect());
         }
-        all.extend(memory.referenced.get(&key).into_iter().flatten());
     }
-    Ok(all)
+    let all = memory.referenced.values().flatten().chain(&recent);
+    Ok(all.filter(|(table, _)| kept.contains(table)).map(|(_, id)| *id).collect())
 }
 
-fn segments(places: &PlaceMap) -> impl Iterator<Item = SegmentId> + '_ {
-    places.values().flatten().filter_map(|place| match place.object {
-        ObjectId::Segment(id) => Some(id),
+fn segments(places: &PlaceMap) -> impl Iterator<Item = (TableId, SegmentId)> + '_ {
+    let all = places.iter().flat_map(|(key, places)| places.iter().map(|place| (key.table, place.object)));
+    all.filter_map(|(table, object)| match object {
+        ObjectId::Segment(id) => Some((table, id)),
         ObjectId::Commit { .. } => None,
     })
 }

@@ -37,7 +37,13 @@ fn name(text: &str) -> Name {
 }
 
 fn writer(env: &Env) -> WriterInfo {
-    WriterInfo { incarnation: env.ulid(), version: "test".into(), address: String::new(), zone: String::new(), put_p99_us: 0 }
+    WriterInfo {
+        incarnation: env.ulid(),
+        version: "test".into(),
+        address: String::new(),
+        zone: String::new(),
+        put_p99_us: 0,
+    }
 }
 
 impl World {
@@ -46,7 +52,8 @@ impl World {
         let store = Store::open("memory://", &StoreOptions::default()).unwrap();
         let env = Env::system();
         create_log(&store, &name("default"), &env, &writer(&env)).await.unwrap();
-        let divisor = u32::try_from(Protocol::SHIPPED.checkpoint_age_min.as_micros() / day.as_micros()).unwrap();
+        let divisor =
+            u32::try_from(Protocol::SHIPPED.checkpoint_age_min.as_micros() / day.as_micros()).unwrap();
         let protocol = Protocol::scaled(divisor, SLOTS);
         let committer = open(&store, &env, &protocol).await;
         let mut world = Self { store, env, protocol, committer, names: 0 };
@@ -133,7 +140,10 @@ async fn read(replica: &Replica) -> Vec<i64> {
     };
     let mut numbers = Vec::new();
     for place in replica.places(&key(), 0..next).await.unwrap() {
-        let time = arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
+        let time = arrow::datatypes::DataType::Timestamp(
+            arrow::datatypes::TimeUnit::Microsecond,
+            Some("UTC".into()),
+        );
         let mut fields = vec![Arc::new(arrow_field(&spec.schema.columns[0]))];
         if place.slice.columns.len() == 2 {
             fields.push(Arc::new(arrow::datatypes::Field::new("__timestamp", time, false)));
@@ -236,7 +246,9 @@ async fn an_unreferenced_segment_goes_once_its_window_is_past_and_not_before() {
         ..slice
     });
     let segments = vec![SegmentRef { id, body_start: sealed.envelope.body_start() }];
-    world.propose(vec![appended(&(0..3))], Flush { slices: slices.collect(), segments, ..Flush::default() }).await;
+    world
+        .propose(vec![appended(&(0..3))], Flush { slices: slices.collect(), segments, ..Flush::default() })
+        .await;
     assert_eq!(world.read_cold().await, expected(25));
 }
 

@@ -19,7 +19,11 @@ pub(crate) const CHECKPOINTS_MAX: usize = 1_000;
 const SLOTS_A_BATCH: usize = 1_000;
 
 /// Trims what may go, given the checkpoints newest first.
-pub(crate) async fn trim(janitor: &Janitor, checkpoints: &[(Slot, Listed)], report: &mut Report) -> Result<()> {
+pub(crate) async fn trim(
+    janitor: &Janitor,
+    checkpoints: &[(Slot, Listed)],
+    report: &mut Report,
+) -> Result<()> {
     let replica = &janitor.replica;
     let seen: Vec<CheckpointSeen> = checkpoints
         .iter()
@@ -36,7 +40,8 @@ pub(crate) async fn trim(janitor: &Janitor, checkpoints: &[(Slot, Listed)], repo
     let point = if by_slot_age { seen.first().copied() } else { trim_point(&seen, now, age_min) };
     let Some(point) = point else { return Ok(()) };
     let rules = &replica.protocol().fold;
-    let Some(then) = open::read_checkpoint(replica.store(), replica.database(), point.slot, rules).await? else {
+    let Some(then) = open::read_checkpoint(replica.store(), replica.database(), point.slot, rules).await?
+    else {
         return Ok(());
     };
     let holders = holders(&replica.fold().state, &then.state, now);
@@ -83,12 +88,18 @@ async fn delete_slots_below(
     let age_min = i64::try_from(replica.protocol().checkpoint_age_min.as_micros()).unwrap_or(i64::MAX);
     let mut after: Option<Path> = None;
     loop {
-        let listed = replica.store().list(&paths::log_prefix(replica.database()), after.as_ref(), SLOTS_A_BATCH).await?;
+        let listed = replica
+            .store()
+            .list(&paths::log_prefix(replica.database()), after.as_ref(), SLOTS_A_BATCH)
+            .await?;
         let below = |listed: &&Listed| matches!(Key::parse(&listed.path), Some(Key::Log { slot, .. }) if slot < point);
-        let old = |listed: &&Listed| older_than.is_none_or(|now| now.saturating_sub(listed.last_modified) >= age_min);
+        let old = |listed: &&Listed| {
+            older_than.is_none_or(|now| now.saturating_sub(listed.last_modified) >= age_min)
+        };
         let reached = listed.iter().any(|listed| !below(&listed));
         after = listed.last().map(|listed| listed.path.clone());
-        let doomed: Vec<Path> = listed.iter().filter(below).filter(old).map(|listed| listed.path.clone()).collect();
+        let doomed: Vec<Path> =
+            listed.iter().filter(below).filter(old).map(|listed| listed.path.clone()).collect();
         if !doomed.is_empty() {
             replica.store().delete_many(&doomed).await?;
             report.slots_trimmed += doomed.len() as u64;
@@ -101,12 +112,18 @@ async fn delete_slots_below(
 }
 
 /// Checkpoints off the ladder, and pages that a longer one has replaced in every list that is kept.
-async fn delete_derived(janitor: &Janitor, seen: &[CheckpointSeen], now: TimeMicros, report: &mut Report) -> Result<()> {
+async fn delete_derived(
+    janitor: &Janitor,
+    seen: &[CheckpointSeen],
+    now: TimeMicros,
+    report: &mut Report,
+) -> Result<()> {
     let replica = &janitor.replica;
     let age_min = replica.protocol().checkpoint_age_min;
     let doomed = checkpoints_to_delete(seen, now, age_min);
     let kept_oldest = seen.iter().rev().find(|seen| !doomed.contains(&seen.slot));
-    let mut paths: Vec<Path> = doomed.iter().map(|slot| paths::checkpoint(replica.database(), *slot)).collect();
+    let mut paths: Vec<Path> =
+        doomed.iter().map(|slot| paths::checkpoint(replica.database(), *slot)).collect();
     if let Some(oldest) = kept_oldest {
         paths.extend(replaced_pages(janitor, oldest.slot).await?);
     }
@@ -121,7 +138,8 @@ async fn delete_derived(janitor: &Janitor, seen: &[CheckpointSeen], now: TimeMic
 async fn replaced_pages(janitor: &Janitor, oldest: Slot) -> Result<Vec<Path>> {
     let replica = &janitor.replica;
     let rules = &replica.protocol().fold;
-    let Some(oldest) = open::read_checkpoint(replica.store(), replica.database(), oldest, rules).await? else {
+    let Some(oldest) = open::read_checkpoint(replica.store(), replica.database(), oldest, rules).await?
+    else {
         return Ok(Vec::new());
     };
     if oldest.pages.iter().all(|page| page.level == 0) {
@@ -130,7 +148,8 @@ async fn replaced_pages(janitor: &Janitor, oldest: Slot) -> Result<Vec<Path>> {
     let stored = replica.store().list(&paths::index_prefix(replica.database()), None, 100_000).await?;
     let replaced = |listed: &Listed| {
         let Some(Key::Index { from, to, .. }) = Key::parse(&listed.path) else { return false };
-        let longer = |page: &&PageRef| page.from <= from && to <= page.to && (page.from, page.to) != (from, to);
+        let longer =
+            |page: &&PageRef| page.from <= from && to <= page.to && (page.from, page.to) != (from, to);
         oldest.pages.iter().find(longer).is_some()
     };
     Ok(stored.into_iter().filter(replaced).map(|listed| listed.path).collect())

@@ -78,6 +78,8 @@ impl Metrics {
 
     /// Notes one stage of one acknowledgement.
     pub fn ack_stage(&self, stage: AckStage, took: Duration) {
-        self.ack_stage_seconds.get_or_create(&StageLabels { stage: stage.label() }).observe(took.as_secs_f64());
+        self.ack_stage_seconds
+            .get_or_create(&StageLabels { stage: stage.label() })
+            .observe(took.as_secs_f64());
     }
 }

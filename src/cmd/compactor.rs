@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cmd::gateway::{print_banner, run_process};
+use crate::cmd::gateway::{print_banner, run_process, settle};
 use crate::config::ProcessArgs;
 use crate::node;
 
@@ -15,7 +15,10 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let settings = args.process.settle(None)?;
+    let settings = match settle(args.process, None) {
+        Ok(settings) => settings,
+        Err(code) => return Ok(code),
+    };
     run_process(settings, |node| {
         node::compactor(node, |store| {
             print_banner(&[format!("frazil {}  compactor   store {store}", env!("CARGO_PKG_VERSION"))]);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 
-use crate::cmd::gateway::{print_banner, run_process};
+use crate::cmd::gateway::{print_banner, run_process, settle};
 use crate::config::{ProcessArgs, Settings};
 use crate::node::{self, Running};
 
@@ -20,18 +20,28 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let settings = args.process.settle(Some(DEFAULT_STORE))?;
+    let settings = match settle(args.process, Some(DEFAULT_STORE)) {
+        Ok(settings) => settings,
+        Err(code) => return Ok(code),
+    };
     run_process(settings, |node| node::gateway(node, true, banner))
 }
 
 fn banner(running: &Running, settings: &Settings) {
     let url = format!("http://{}", running.address);
     let path = settings.store.strip_prefix("file://").unwrap_or(&settings.store);
-    let fsync = if settings.store.starts_with("file:") || !settings.store.contains("://") { " (fsync on)" } else { "" };
+    let fsync = if settings.store.starts_with("file:") || !settings.store.contains("://") {
+        " (fsync on)"
+    } else {
+        ""
+    };
     let auth = if settings.token.is_some() { "auth token" } else { "auth off (loopback only)" };
     let memory = ByteSize(settings.memory_bytes);
     print_banner(&[
-        format!("frazil {}  http {url}   data {path}{fsync}   memory {memory}   {auth}", env!("CARGO_PKG_VERSION")),
+        format!(
+            "frazil {}  http {url}   data {path}{fsync}   memory {memory}   {auth}",
+            env!("CARGO_PKG_VERSION")
+        ),
         format!(
             "  try      curl '{}/v1/databases/default/tables/clicks/rows?create=true' -d '[{{\"id\":1,\"url\":\"/home\"}}]'",
             url.trim_start_matches("http://").replace("127.0.0.1", "localhost")

@@ -8,15 +8,29 @@ use crate::telemetry;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  frazil gateway --store s3://bucket/prefix --listen 0.0.0.0:7777 --token \"$TOKEN\"")]
+#[command(
+    after_help = "Example:\n  frazil gateway --store s3://bucket/prefix --listen 0.0.0.0:7777 --token \"$TOKEN\""
+)]
 pub struct Args {
     #[command(flatten)]
     process: ProcessArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let settings = args.process.settle(None)?;
+    let settings = match settle(args.process, None) {
+        Ok(settings) => settings,
+        Err(code) => return Ok(code),
+    };
     run_process(settings, |node| node::gateway(node, false, banner))
+}
+
+/// The settings; or, with a word to the user, the exit code for wrong ones.
+#[expect(clippy::print_stderr, reason = "a command's word to its user")]
+pub fn settle(args: ProcessArgs, default_store: Option<&str>) -> Result<Settings, ExitCode> {
+    args.settle(default_store).map_err(|error| {
+        eprintln!("frazil: {error:#}");
+        ExitCode::from(2)
+    })
 }
 
 /// Opens the store and runs a process on it.

@@ -11,18 +11,18 @@ use crate::table;
 
 /// Few slots to a checkpoint, so that a short log has several; the ages are the shipped ones.
 const CHECKPOINT_SLOTS: &str = "20";
+const PROTOCOL: [(&str, &str); 2] =
+    [("FRAZIL_TEST_PROTOCOL_SCALE", "1"), ("FRAZIL_TEST_CHECKPOINT_SLOTS", CHECKPOINT_SLOTS)];
 const SMALL_ROWS: u64 = 70;
 const KINDS: [&str; 4] = ["/log/", "/checkpoint/", "/index/", "/segment/"];
 
 fn start(store: &Store) -> Start {
     let start = Start::new("gateway", store).binary(scaled_binary());
-    start
-        .env("FRAZIL_TEST_PROTOCOL_SCALE", "1")
-        .env("FRAZIL_TEST_CHECKPOINT_SLOTS", CHECKPOINT_SLOTS)
+    PROTOCOL.iter().fold(start, |start, (name, value)| start.env(name, value))
 }
 
 async fn verify(store: &Store) -> Done {
-    command_with(scaled_binary(), &["verify", "--store", &store.url], store).await
+    command_with(scaled_binary(), &["verify", "--store", &store.url], store, &PROTOCOL).await
 }
 
 /// A store with every kind of object: many small commits of `snow`, one request of `hail` too large to go inline.
@@ -31,21 +31,14 @@ async fn written() -> Store {
     let frazil = start(&store).run().await;
     let http = &frazil.http;
     for name in ["snow", "hail"] {
-        http.put(&table(name), r#"{"columns":"id BIGINT NOT NULL, note STRING"}"#)
-            .await
-            .ok(201);
+        http.put(&table(name), r#"{"columns":"id BIGINT NOT NULL, note STRING"}"#).await.ok(201);
     }
     for id in 0..SMALL_ROWS {
-        http.post(
-            &format!("{}/rows", table("snow")),
-            &json!([{"id": id, "note": "flake"}]).to_string(),
-        )
-        .await
-        .ok(200);
+        http.post(&format!("{}/rows", table("snow")), &json!([{"id": id, "note": "flake"}]).to_string())
+            .await
+            .ok(200);
     }
-    http.post(&format!("{}/rows", table("hail")), &large_rows())
-        .await
-        .ok(200);
+    http.post(&format!("{}/rows", table("hail")), &large_rows()).await.ok(200);
     drop(frazil);
     store
 }
@@ -76,15 +69,10 @@ fn assert_named(done: &Done, key: &str, at: usize) {
         assert!(words.contains(part), "{part}, in {key}, byte {at}: {words}");
     }
     let has_range = words.split_whitespace().any(|word| {
-        let range = word
-            .trim_matches(|character: char| !character.is_ascii_digit())
-            .split_once("..");
+        let range = word.trim_matches(|character: char| !character.is_ascii_digit()).split_once("..");
         range.is_some_and(|(from, to)| from.parse::<u64>().is_ok() && to.parse::<u64>().is_ok())
     });
-    assert!(
-        has_range,
-        "the byte range of the checksum that failed, in {key}, byte {at}: {words}"
-    );
+    assert!(has_range, "the byte range of the checksum that failed, in {key}, byte {at}: {words}");
 }
 
 #[tokio::test]
@@ -112,42 +100,19 @@ async fn verify_names_a_flipped_bit_in_each_kind_of_object() {
 #[tokio::test]
 async fn a_consume_that_needs_the_flipped_rows_fails_and_other_tables_answer() {
     let store = written().await;
-    let segment = store
-        .objects("/segment/")
-        .pop()
-        .expect("a large request makes a segment");
+    let segment = store.objects("/segment/").pop().expect("a large request makes a segment");
     let middle = spread(&segment, 1)[1];
     let _flipped = Flipped::at(&segment, middle);
     let frazil = start(&store).run().await;
 
-    let answer = frazil
-        .http
-        .attempt("GET", &format!("{}/rows?limit=100000", table("hail")), &[], None)
-        .await;
+    let answer = frazil.http.attempt("GET", &format!("{}/rows?limit=100000", table("hail")), &[], None).await;
     if let Ok(answer) = &answer {
-        assert!(
-            answer.status >= 500,
-            "it fails: {} {:.300}",
-            answer.status,
-            answer.text
-        );
-        assert!(
-            answer.text.contains(&store.key(&segment)),
-            "it names the object: {:.600}",
-            answer.text
-        );
+        assert!(answer.status >= 500, "it fails: {} {:.300}", answer.status, answer.text);
+        assert!(answer.text.contains(&store.key(&segment)), "it names the object: {:.600}", answer.text);
     }
-    let other = frazil
-        .http
-        .get(&format!("{}/rows?limit=1000", table("snow")))
-        .await
-        .ok(200);
+    let other = frazil.http.get(&format!("{}/rows?limit=1000", table("snow"))).await.ok(200);
     assert_eq!(other.as_array().map(|rows| rows.len() as u64), Some(SMALL_ROWS));
-    frazil
-        .http
-        .post(&format!("{}/rows", table("snow")), r#"[{"id":70}]"#)
-        .await
-        .ok(200);
+    frazil.http.post(&format!("{}/rows", table("snow")), r#"[{"id":70}]"#).await.ok(200);
     frazil.http.get("/ready").await.ok(200);
 }
 
@@ -155,20 +120,13 @@ async fn a_consume_that_needs_the_flipped_rows_fails_and_other_tables_answer() {
 async fn a_start_uses_the_older_checkpoint_where_the_newest_is_spoilt() {
     let store = written().await;
     let checkpoints = store.objects("/checkpoint/");
-    assert!(
-        checkpoints.len() > 1,
-        "there is an older checkpoint: {checkpoints:?}"
-    );
+    assert!(checkpoints.len() > 1, "there is an older checkpoint: {checkpoints:?}");
     let newest = &checkpoints[0]; // the newest is listed first
     for at in spread(newest, 2) {
         let flipped = Flipped::at(newest, at);
         let frazil = start(&store).run().await;
         assert_all_rows(&frazil).await;
-        assert!(
-            frazil.stderr().contains(&store.key(newest)),
-            "the operator is told: {}",
-            frazil.stderr()
-        );
+        assert!(frazil.stderr().contains(&store.key(newest)), "the operator is told: {}", frazil.stderr());
         drop((frazil, flipped));
     }
 }
@@ -190,25 +148,13 @@ async fn a_running_gateway_goes_on_and_a_start_stops_at_a_spoilt_header_it_needs
     let newest = store.objects("/log/").pop().expect("there are slots");
     let _flipped = Flipped::at(&newest, 20); // in the header of a slot above every checkpoint
     assert_all_rows_of_snow(&running).await;
-    running
-        .http
-        .post(&format!("{}/rows", table("snow")), r#"[{"id":70}]"#)
-        .await
-        .ok(200);
+    running.http.post(&format!("{}/rows", table("snow")), r#"[{"id":70}]"#).await.ok(200);
     drop(running);
 
     let mut process = start(&store).process();
     let code = process.wait(std::time::Duration::from_secs(20)).await;
-    assert!(
-        code.is_some_and(|code| code != 0),
-        "it must not guess: {}",
-        process.words()
-    );
-    assert!(
-        process.words().contains(&store.key(&newest)),
-        "it names the object: {}",
-        process.words()
-    );
+    assert!(code.is_some_and(|code| code != 0), "it must not guess: {}", process.words());
+    assert!(process.words().contains(&store.key(&newest)), "it names the object: {}", process.words());
 }
 
 /// A start either shows every row, or stops, or refuses a read, with the object's name; it never shows fewer.
@@ -216,10 +162,7 @@ async fn assert_whole_or_named(store: &Store, object: &Path) {
     let key = store.key(object);
     let frazil = start(store).run().await;
     for (name, rows) in [("snow", SMALL_ROWS), ("hail", 6000)] {
-        let answer = frazil
-            .http
-            .get(&format!("{}/rows?limit=100000&columns=id", table(name)))
-            .await;
+        let answer = frazil.http.get(&format!("{}/rows?limit=100000&columns=id", table(name))).await;
         let whole =
             answer.status == 200 && answer.json().as_array().map(|found| found.len() as u64) == Some(rows);
         let named = answer.status >= 500 && answer.text.contains(&key);
@@ -228,24 +171,14 @@ async fn assert_whole_or_named(store: &Store, object: &Path) {
 }
 
 async fn assert_all_rows_of_snow(frazil: &Frazil) {
-    let snow = frazil
-        .http
-        .get(&format!("{}/rows?limit=1000", table("snow")))
-        .await
-        .ok(200);
+    let snow = frazil.http.get(&format!("{}/rows?limit=1000", table("snow"))).await.ok(200);
     assert_eq!(snow.as_array().map(|rows| rows.len() as u64), Some(SMALL_ROWS));
 }
 
 async fn assert_all_rows(frazil: &Frazil) {
     assert_all_rows_of_snow(frazil).await;
-    let hail = frazil
-        .http
-        .get(&format!(
-            "{}/rows?limit=100000&columns=id,__offset",
-            table("hail")
-        ))
-        .await
-        .ok(200);
+    let hail =
+        frazil.http.get(&format!("{}/rows?limit=100000&columns=id,__offset", table("hail"))).await.ok(200);
     assert_eq!(hail.as_array().map(Vec::len), Some(6000));
 }
 

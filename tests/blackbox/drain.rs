@@ -25,14 +25,7 @@ async fn a_drain_on_a_bucket_answers_every_request() {
 
 async fn drain(store: &Store) {
     let mut frazil = Frazil::gateway(store).await;
-    frazil
-        .http
-        .put(
-            &table("parcels"),
-            r#"{"columns":"id BIGINT NOT NULL, note STRING"}"#,
-        )
-        .await
-        .ok(201);
+    frazil.http.put(&table("parcels"), r#"{"columns":"id BIGINT NOT NULL, note STRING"}"#).await.ok(201);
     let ending = Arc::new(AtomicBool::new(false));
     let mut writers = JoinSet::new();
     for writer in 0..8u64 {
@@ -50,14 +43,8 @@ async fn drain(store: &Store) {
     }
     assert!(acked > 0, "nothing was acked: the test shows nothing");
     let again = Frazil::gateway(store).await;
-    let offsets = again
-        .http
-        .get(&format!("{}/offsets", table("parcels")))
-        .await
-        .ok(200);
-    let latest = offsets["buckets"][0]["latest"]
-        .as_u64()
-        .expect("latest is a number");
+    let offsets = again.http.get(&format!("{}/offsets", table("parcels"))).await.ok(200);
+    let latest = offsets["buckets"][0]["latest"].as_u64().expect("latest is a number");
     assert!(latest >= acked, "{acked} rows were acked, {latest} are there");
 }
 
@@ -74,12 +61,7 @@ async fn write(
         // A connection of its own: one that is kept open may be closed just as the next request goes out.
         let headers = [("connection", "close")];
         match http
-            .attempt(
-                "POST",
-                &format!("{}/rows", table("parcels")),
-                &headers,
-                Some(body.into_bytes()),
-            )
+            .attempt("POST", &format!("{}/rows", table("parcels")), &headers, Some(body.into_bytes()))
             .await
         {
             Ok(answer) if answer.status == 200 => acked += 1,

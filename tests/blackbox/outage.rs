@@ -18,19 +18,14 @@ const HEALS_WITHIN: Duration = Duration::from_secs(30);
 const ROW: &str = r#"[{"id":1}]"#;
 
 async fn make_table(frazil: &Frazil) -> String {
-    frazil
-        .http
-        .put(&table("tides"), r#"{"columns":"id BIGINT NOT NULL"}"#)
-        .await
-        .ok(201);
+    frazil.http.put(&table("tides"), r#"{"columns":"id BIGINT NOT NULL"}"#).await.ok(201);
     format!("{}/rows", table("tides"))
 }
 
 #[tokio::test]
 async fn a_store_that_is_away_under_load_costs_refusals_and_no_row() {
-    let away = setting("FRAZIL_OUTAGE_SECONDS").map_or(8, |seconds| {
-        seconds.parse().expect("FRAZIL_OUTAGE_SECONDS is a number")
-    });
+    let away = setting("FRAZIL_OUTAGE_SECONDS")
+        .map_or(8, |seconds| seconds.parse().expect("FRAZIL_OUTAGE_SECONDS is a number"));
     let mut store = Store::minio().await;
     let frazil = Frazil::gateway(&store).await;
     let rows = make_table(&frazil).await;
@@ -52,10 +47,7 @@ async fn a_store_that_is_away_under_load_costs_refusals_and_no_row() {
     .await;
     let problem = refused.problem(503, "store-unavailable");
     assert_eq!(problem["outcome"], "not-committed", "{problem}");
-    assert!(
-        refused.header("Retry-After").parse::<u64>().is_ok(),
-        "{refused:?}"
-    );
+    assert!(refused.header("Retry-After").parse::<u64>().is_ok(), "{refused:?}");
     let ready = frazil.http.get("/ready").await.ok(200);
     assert_eq!(ready["state"], "read-only", "{ready}");
 
@@ -63,11 +55,7 @@ async fn a_store_that_is_away_under_load_costs_refusals_and_no_row() {
     store.server().restart().await;
     eventually("it goes on by itself", HEALS_WITHIN, async || {
         let answer = frazil.http.post(&rows, ROW).await;
-        if answer.status == 200 {
-            Ok(())
-        } else {
-            Err(format!("{answer:?}"))
-        }
+        if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}")) }
     })
     .await;
     let ready = frazil.http.get("/ready").await.ok(200);
@@ -84,21 +72,11 @@ async fn a_store_that_hangs_is_answered_for_by_the_deadline() {
 
     store.server().freeze();
     let since = Instant::now();
-    let answer = frazil
-        .http
-        .post_as(&format!("{rows}?timeout=2s"), "moon", 1, ROW)
-        .await;
+    let answer = frazil.http.post_as(&format!("{rows}?timeout=2s"), "moon", 1, ROW).await;
     let took = since.elapsed();
     store.server().thaw();
-    assert!(
-        took < Duration::from_secs(5),
-        "the deadline was 2 s, the answer came after {took:?}"
-    );
-    let kind = if answer.status == 504 {
-        "outcome-unknown"
-    } else {
-        "store-unavailable"
-    };
+    assert!(took < Duration::from_secs(5), "the deadline was 2 s, the answer came after {took:?}");
+    let kind = if answer.status == 504 { "outcome-unknown" } else { "store-unavailable" };
     let problem = answer.problem(if answer.status == 504 { 504 } else { 503 }, kind);
     assert_ne!(problem["retry"], "never", "{problem}");
     exactly_one_more(&frazil, &rows).await;
@@ -115,10 +93,7 @@ async fn an_answer_that_is_lost_is_found_again() {
 
     // The PUT reaches the store; that it did, does not reach the gateway.
     proxy.set(Mode::HoldAnswers);
-    let answer = frazil
-        .http
-        .post_as(&format!("{rows}?timeout=2s"), "moon", 1, ROW)
-        .await;
+    let answer = frazil.http.post_as(&format!("{rows}?timeout=2s"), "moon", 1, ROW).await;
     let problem = answer.problem(504, "outcome-unknown");
     assert_eq!(problem["outcome"], "unknown", "{problem}");
     proxy.set(Mode::Cut);
@@ -131,11 +106,7 @@ async fn an_answer_that_is_lost_is_found_again() {
 async fn exactly_one_more(frazil: &Frazil, rows: &str) {
     let ack = eventually("the same sequence is acked", HEALS_WITHIN, async || {
         let answer = frazil.http.post_as(rows, "moon", 1, ROW).await;
-        if answer.status == 200 {
-            Ok(answer.json())
-        } else {
-            Err(format!("{answer:?}"))
-        }
+        if answer.status == 200 { Ok(answer.json()) } else { Err(format!("{answer:?}")) }
     })
     .await;
     assert_eq!(ack["buckets"][0]["start"], 1, "{ack}");

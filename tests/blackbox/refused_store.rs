@@ -19,20 +19,14 @@ async fn a_store_that_overwrites_is_refused_in_words() {
             words.contains("If-None-Match") || words.contains("create-if-absent"),
             "it says what the store did: {words}"
         );
-        assert!(
-            words.contains("overw") || words.contains("replaced"),
-            "it says what the store did: {words}"
-        );
+        assert!(words.contains("overw") || words.contains("replaced"), "it says what the store did: {words}");
     }
     let left: Vec<String> = fake
         .keys()
         .into_iter()
         .filter(|key| key.contains("/frazil-probe/") || key.contains("/log/"))
         .collect();
-    assert!(
-        left.is_empty(),
-        "nothing is written to a refused store, and the probe cleans up: {left:?}"
-    );
+    assert!(left.is_empty(), "nothing is written to a refused store, and the probe cleans up: {left:?}");
 }
 
 #[tokio::test]
@@ -40,10 +34,7 @@ async fn the_probe_of_a_good_store_leaves_nothing_behind() {
     let mut store = Store::minio().await;
     let gateway = Frazil::gateway(&store).await;
     let keys = store.server().keys("a/prefix").await;
-    assert!(
-        keys.iter().any(|key| key.contains("/default/log/")),
-        "the default database is made: {keys:?}"
-    );
+    assert!(keys.iter().any(|key| key.contains("/default/log/")), "the default database is made: {keys:?}");
     assert!(!keys.iter().any(|key| key.contains("frazil-probe")), "{keys:?}");
     drop(gateway);
 }

@@ -11,14 +11,14 @@ use crate::table;
 
 const SCALE: &str = "20000"; // 24 h are 4.3 s, 10 min are 30 ms
 const CHECKPOINT_SLOTS: &str = "20";
+const PROTOCOL: [(&str, &str); 2] =
+    [("FRAZIL_TEST_PROTOCOL_SCALE", SCALE), ("FRAZIL_TEST_CHECKPOINT_SLOTS", CHECKPOINT_SLOTS)];
 const TRIM_MAX: Duration = Duration::from_secs(120);
 const ROWS: &str = r#"[{"id":1,"note":"a"},{"id":2,"note":"b"}]"#;
 
 fn scaled(verb: &str, store: &Store) -> Start {
     let start = Start::new(verb, store).binary(scaled_binary());
-    start
-        .env("FRAZIL_TEST_PROTOCOL_SCALE", SCALE)
-        .env("FRAZIL_TEST_CHECKPOINT_SLOTS", CHECKPOINT_SLOTS)
+    PROTOCOL.iter().fold(start, |start, (name, value)| start.env(name, value))
 }
 
 #[tokio::test]
@@ -26,14 +26,7 @@ async fn a_trimmed_bucket_is_started_on_cold_and_has_each_row_once() {
     let mut store = Store::minio().await;
     let frazil = scaled("dev", &store).run().await;
     let rows = format!("{}/rows", table("drift"));
-    frazil
-        .http
-        .put(
-            &table("drift"),
-            r#"{"columns":"id BIGINT NOT NULL, note STRING"}"#,
-        )
-        .await
-        .ok(201);
+    frazil.http.put(&table("drift"), r#"{"columns":"id BIGINT NOT NULL, note STRING"}"#).await.ok(201);
 
     let mut written = 0;
     let left = eventually("the first slots are trimmed", TRIM_MAX, async || {
@@ -51,22 +44,16 @@ async fn a_trimmed_bucket_is_started_on_cold_and_has_each_row_once() {
     drop(frazil);
 
     let cold = scaled("gateway", &store).run().await;
-    assert_eq!(
-        offsets_of_all_rows(&cold).await,
-        (0..written).collect::<Vec<u64>>()
-    );
+    assert_eq!(offsets_of_all_rows(&cold).await, (0..written).collect::<Vec<u64>>());
     cold.http.post(&rows, ROWS).await.ok(200);
-    let verify = command_with(scaled_binary(), &["verify", "--store", &store.url], &store).await;
+    let verify = command_with(scaled_binary(), &["verify", "--store", &store.url], &store, &PROTOCOL).await;
     assert_eq!(verify.code, Some(0), "{verify:?}");
 }
 
 /// The slots there are, in order.
 async fn slots(store: &mut Store) -> Vec<u64> {
     let keys = store.server().keys("a/prefix/default/log").await;
-    let mut slots: Vec<u64> = keys
-        .iter()
-        .filter_map(|key| key.rsplit('/').next()?.parse().ok())
-        .collect();
+    let mut slots: Vec<u64> = keys.iter().filter_map(|key| key.rsplit('/').next()?.parse().ok()).collect();
     slots.sort_unstable();
     slots
 }
@@ -74,17 +61,9 @@ async fn slots(store: &mut Store) -> Vec<u64> {
 async fn offsets_of_all_rows(frazil: &Frazil) -> Vec<u64> {
     let (mut offsets, mut from) = (Vec::new(), "earliest".to_owned());
     loop {
-        let answer = frazil
-            .http
-            .get(&format!("{}/rows?from={from}&columns=__offset", table("drift")))
-            .await;
+        let answer = frazil.http.get(&format!("{}/rows?from={from}&columns=__offset", table("drift"))).await;
         let page = answer.ok(200);
-        offsets.extend(
-            page.as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|row| row["__offset"].as_u64()),
-        );
+        offsets.extend(page.as_array().into_iter().flatten().filter_map(|row| row["__offset"].as_u64()));
         answer.header("Frazil-Next").clone_into(&mut from);
         if answer.header("Frazil-Caught-Up") == "true" || page == Value::Array(Vec::new()) {
             return offsets;

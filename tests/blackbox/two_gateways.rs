@@ -40,16 +40,11 @@ async fn two_gateways(store: &Store) {
     let scratch = tempfile::tempdir().expect("a temporary directory can be made");
     let journal = scratch.path().join("acks.jsonl");
     let journal_text = journal.to_str().expect("the path is UTF-8");
-    let checker = Checker::start(
-        &[a.url(), b.url()],
-        seconds,
-        &["--journal", journal_text, "--buckets", "2"],
-    );
+    let checker =
+        Checker::start(&[a.url(), b.url()], seconds, &["--journal", journal_text, "--buckets", "2"]);
     let acked = checker.verdict(Duration::from_secs(180)).await;
 
     let third = Frazil::gateway(store).await;
-    let seen = Checker::verify(&[third.url(), a.url()], &journal)
-        .verdict(Duration::from_secs(180))
-        .await;
+    let seen = Checker::verify(&[third.url(), a.url()], &journal).verdict(Duration::from_secs(180)).await;
     assert_eq!(seen, acked, "a gateway started later shows the same rows");
 }

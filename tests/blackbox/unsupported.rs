@@ -10,16 +10,8 @@ const COLUMNS: &str = r#""columns":"id BIGINT NOT NULL, day DATE""#;
 async fn gateway() -> (Store, Frazil) {
     let store = Store::file();
     let frazil = Frazil::gateway(&store).await;
-    frazil
-        .http
-        .put(&table("rime"), &format!("{{{COLUMNS}}}"))
-        .await
-        .ok(201);
-    frazil
-        .http
-        .post(&format!("{}/rows", table("rime")), r#"[{"id":1}]"#)
-        .await
-        .ok(200);
+    frazil.http.put(&table("rime"), &format!("{{{COLUMNS}}}")).await.ok(201);
+    frazil.http.post(&format!("{}/rows", table("rime")), r#"[{"id":1}]"#).await.ok(200);
     (store, frazil)
 }
 
@@ -44,37 +36,14 @@ async fn a_parameter_of_a_later_version_is_named() {
     ] {
         names(&frazil.http.get(&format!("{rows}?{query}")).await, what);
     }
-    for (query, what) in [
-        ("op=upsert", "op"),
-        ("op=delete", "op"),
-        ("columns=id", "columns"),
-    ] {
-        names(
-            &frazil
-                .http
-                .post(&format!("{rows}?{query}"), r#"[{"id":2}]"#)
-                .await,
-            what,
-        );
+    for (query, what) in [("op=upsert", "op"), ("op=delete", "op"), ("columns=id", "columns")] {
+        names(&frazil.http.post(&format!("{rows}?{query}"), r#"[{"id":2}]"#).await, what);
     }
-    names(
-        &frazil
-            .http
-            .get(&format!("{}/offsets?at=2026-01-01T00:00:00Z", table("rime")))
-            .await,
-        "at",
-    );
-    let accept = frazil
-        .http
-        .request("GET", &rows, &[("accept", "text/event-stream")], None)
-        .await;
+    names(&frazil.http.get(&format!("{}/offsets?at=2026-01-01T00:00:00Z", table("rime"))).await, "at");
+    let accept = frazil.http.request("GET", &rows, &[("accept", "text/event-stream")], None).await;
     names(&accept, "text/event-stream");
     let left = frazil.http.get(&rows).await.ok(200);
-    assert_eq!(
-        left.as_array().map(Vec::len),
-        Some(1),
-        "nothing was added: {left}"
-    );
+    assert_eq!(left.as_array().map(Vec::len), Some(1), "nothing was added: {left}");
 }
 
 #[tokio::test]
@@ -86,13 +55,7 @@ async fn a_body_of_a_later_version_is_named() {
         ([("content-encoding", "gzip")], "gzip"),
         ([("content-encoding", "zstd")], "zstd"),
     ] {
-        names(
-            &frazil
-                .http
-                .request("POST", &rows, &headers, Some(b"id\n2\n".to_vec()))
-                .await,
-            what,
-        );
+        names(&frazil.http.request("POST", &rows, &headers, Some(b"id\n2\n".to_vec())).await, what);
     }
 }
 
@@ -104,25 +67,12 @@ async fn an_option_of_a_later_version_is_named() {
         (r#""partitioned_by":["day(day)"]"#, "partitioned_by"),
         (r#""options":{"lake.enabled":true}"#, "lake.enabled"),
     ] {
-        names(
-            &frazil
-                .http
-                .put(&table("hoar"), &format!("{{{COLUMNS},{extra}}}"))
-                .await,
-            what,
-        );
+        names(&frazil.http.put(&table("hoar"), &format!("{{{COLUMNS},{extra}}}")).await, what);
     }
+    frazil.http.get(&table("hoar")).await.problem(404, "no-such-table");
     frazil
         .http
-        .get(&table("hoar"))
-        .await
-        .problem(404, "no-such-table");
-    frazil
-        .http
-        .put(
-            &table("hoar"),
-            &format!(r#"{{{COLUMNS},"options":{{"retention":"30d"}}}}"#),
-        )
+        .put(&table("hoar"), &format!(r#"{{{COLUMNS},"options":{{"retention":"30d"}}}}"#))
         .await
         .ok(201);
     let shown = frazil.http.get(&table("hoar")).await;
@@ -154,8 +104,5 @@ async fn a_verb_of_a_later_version_is_named() {
 async fn a_command_of_a_later_version_is_refused() {
     let (store, frazil) = gateway().await;
     let cost = command(&["cost", "--url", frazil.url()], &store).await;
-    assert!(
-        cost.code.is_some_and(|code| code != 0) && cost.stderr.contains("cost"),
-        "{cost:?}"
-    );
+    assert!(cost.code.is_some_and(|code| code != 0) && cost.stderr.contains("cost"), "{cost:?}");
 }

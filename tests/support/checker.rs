@@ -14,22 +14,12 @@ pub(crate) struct Checker(Process);
 impl Checker {
     /// Writes for `seconds` through `urls`, then verifies.
     pub(crate) fn start(urls: &[&str], seconds: u64, arguments: &[&str]) -> Self {
-        Self::run(
-            urls,
-            &[&["--plain", "--seconds", &seconds.to_string()], arguments].concat(),
-        )
+        Self::run(urls, &[&["--plain", "--seconds", &seconds.to_string()], arguments].concat())
     }
 
     /// Verifies what a journal says, through `urls`.
     pub(crate) fn verify(urls: &[&str], journal: &Path) -> Self {
-        Self::run(
-            urls,
-            &[
-                "verify",
-                "--journal",
-                journal.to_str().expect("the path is UTF-8"),
-            ],
-        )
+        Self::run(urls, &["verify", "--journal", journal.to_str().expect("the path is UTF-8")])
     }
 
     fn run(urls: &[&str], arguments: &[&str]) -> Self {
@@ -50,9 +40,7 @@ impl Checker {
         let code = self.0.wait(within).await;
         let output = self.0.stdout.text();
         let last = output.lines().last().unwrap_or("").to_owned();
-        let rows = last
-            .strip_prefix("acked ")
-            .and_then(|rest| rest.strip_suffix(" lost 0 doubled 0 gaps 0"));
+        let rows = last.strip_prefix("acked ").and_then(|rest| rest.strip_suffix(" lost 0 doubled 0 gaps 0"));
         let rows = rows.and_then(|rows| rows.parse().ok());
         match (code, rows) {
             (Some(0), Some(rows)) => rows,

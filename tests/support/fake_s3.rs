@@ -45,11 +45,7 @@ impl FakeS3 {
                 tokio::spawn(serve(stream, Arc::clone(&shared)));
             }
         });
-        Self {
-            address,
-            objects,
-            accepting,
-        }
+        Self { address, objects, accepting }
     }
 
     /// The endpoint, `http://127.0.0.1:port`.
@@ -59,12 +55,7 @@ impl FakeS3 {
 
     /// The keys there are, `/bucket/key`.
     pub(crate) fn keys(&self) -> Vec<String> {
-        self.objects
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
-            .collect()
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 }
 
@@ -77,10 +68,7 @@ impl Drop for FakeS3 {
 async fn serve(stream: TcpStream, objects: Arc<Objects>) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_request(&mut stream).await {
-        let response = answer(
-            &request,
-            &mut objects.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let response = answer(&request, &mut objects.lock().unwrap_or_else(PoisonError::into_inner));
         // The answer to HEAD tells the length of a body that it does not carry.
         let head = format!(
             "HTTP/1.1 {}\r\n{}content-length: {}\r\n\r\n",
@@ -88,16 +76,8 @@ async fn serve(stream: TcpStream, objects: Arc<Objects>) {
             response.headers,
             response.body.len()
         );
-        let body = if request.method == "HEAD" {
-            Vec::new()
-        } else {
-            response.body
-        };
-        if stream
-            .write_all(&[head.into_bytes(), body].concat())
-            .await
-            .is_err()
-        {
+        let body = if request.method == "HEAD" { Vec::new() } else { response.body };
+        if stream.write_all(&[head.into_bytes(), body].concat()).await.is_err() {
             return;
         }
     }
@@ -105,11 +85,7 @@ async fn serve(stream: TcpStream, objects: Arc<Objects>) {
 
 async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Request> {
     let mut line = String::new();
-    stream
-        .read_line(&mut line)
-        .await
-        .ok()
-        .filter(|length| *length > 0)?;
+    stream.read_line(&mut line).await.ok().filter(|length| *length > 0)?;
     let mut words = line.split_whitespace();
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
@@ -118,27 +94,16 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Request> {
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(k, v)| (k.to_owned(), decoded(v)))
         .collect();
-    let mut request = Request {
-        method,
-        path: decoded(path),
-        query,
-        ..Request::default()
-    };
+    let mut request = Request { method, path: decoded(path), query, ..Request::default() };
     loop {
         let mut header = String::new();
         stream.read_line(&mut header).await.ok()?;
         let Some((name, value)) = header.trim_end().split_once(':') else {
             break;
         };
-        request
-            .headers
-            .insert(name.to_lowercase(), value.trim().to_owned());
+        request.headers.insert(name.to_lowercase(), value.trim().to_owned());
     }
-    let length = request
-        .headers
-        .get("content-length")
-        .and_then(|length| length.parse().ok())
-        .unwrap_or(0);
+    let length = request.headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     request.body = vec![0; length];
     stream.read_exact(&mut request.body).await.ok()?;
     Some(request)
@@ -175,51 +140,30 @@ fn answer(request: &Request, objects: &mut BTreeMap<String, Vec<u8>>) -> Respons
         }
         "DELETE" => {
             objects.remove(&request.path);
-            Response {
-                status: "204 No Content",
-                headers: String::new(),
-                body: Vec::new(),
-            }
+            Response { status: "204 No Content", headers: String::new(), body: Vec::new() }
         }
         "POST" if request.query.contains_key("delete") => {
             let bucket = request.path.trim_end_matches('/');
             let body = String::from_utf8_lossy(&request.body).into_owned();
             let mut deleted = String::new();
-            for key in body
-                .split("<Key>")
-                .skip(1)
-                .filter_map(|rest| rest.split("</Key>").next())
-            {
+            for key in body.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
                 objects.remove(&format!("{bucket}/{key}"));
                 deleted.push_str(&format!("<Deleted><Key>{key}</Key></Deleted>"));
             }
-            found(
-                String::new(),
-                format!("<DeleteResult>{deleted}</DeleteResult>").into_bytes(),
-            )
+            found(String::new(), format!("<DeleteResult>{deleted}</DeleteResult>").into_bytes())
         }
-        _ => Response {
-            status: "501 Not Implemented",
-            headers: String::new(),
-            body: Vec::new(),
-        },
+        _ => Response { status: "501 Not Implemented", headers: String::new(), body: Vec::new() },
     }
 }
 
 fn found(headers: String, body: Vec<u8>) -> Response {
-    Response {
-        status: "200 OK",
-        headers,
-        body,
-    }
+    Response { status: "200 OK", headers, body }
 }
 
 const DATES: &str = "last-modified: Sat, 21 Nov 2026 10:00:00 GMT\r\n";
 
 fn etag(body: &[u8]) -> String {
-    let sum = body.iter().fold(7u64, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
-    });
+    let sum = body.iter().fold(7u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
     format!("etag: \"{sum:016x}\"\r\n{DATES}")
 }
 
@@ -233,21 +177,10 @@ fn object(request: &Request, body: &[u8]) -> Response {
         return found(etag(body), body.to_vec());
     };
     let first = first.parse::<usize>().unwrap_or(0).min(body.len());
-    let end = last
-        .parse::<usize>()
-        .map_or(body.len(), |last| (last + 1).min(body.len()))
-        .max(first);
-    let headers = format!(
-        "{}content-range: bytes {first}-{}/{}\r\n",
-        etag(body),
-        end.saturating_sub(1),
-        body.len()
-    );
-    Response {
-        status: "206 Partial Content",
-        headers,
-        body: body[first..end].to_vec(),
-    }
+    let end = last.parse::<usize>().map_or(body.len(), |last| (last + 1).min(body.len())).max(first);
+    let headers =
+        format!("{}content-range: bytes {first}-{}/{}\r\n", etag(body), end.saturating_sub(1), body.len());
+    Response { status: "206 Partial Content", headers, body: body[first..end].to_vec() }
 }
 
 /// ListObjectsV2 without pages: the tests write few objects.
@@ -258,9 +191,7 @@ fn listing(request: &Request, objects: &BTreeMap<String, Vec<u8>>) -> String {
     let delimiter = request.query.get("delimiter").unwrap_or(&empty);
     let after = request.query.get("start-after").unwrap_or(&empty);
     let (mut contents, mut prefixes) = (String::new(), Vec::new());
-    let keys = objects
-        .iter()
-        .filter_map(|(path, body)| path.strip_prefix(&bucket).map(|key| (key, body)));
+    let keys = objects.iter().filter_map(|(path, body)| path.strip_prefix(&bucket).map(|key| (key, body)));
     for (key, body) in keys.filter(|(key, _)| key.starts_with(prefix.as_str()) && *key > after.as_str()) {
         let rest = &key[prefix.len()..];
         match rest.find(delimiter.as_str()).filter(|_| !delimiter.is_empty()) {

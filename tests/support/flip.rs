@@ -15,15 +15,10 @@ impl Flipped {
     pub(crate) fn at(object: &Path, at: usize) -> Self {
         let whole = fs::read(object).unwrap_or_else(|error| panic!("{}: {error}", object.display()));
         let mut bytes = whole.clone();
-        let byte = bytes
-            .get_mut(at)
-            .unwrap_or_else(|| panic!("{} has no byte {at}", object.display()));
+        let byte = bytes.get_mut(at).unwrap_or_else(|| panic!("{} has no byte {at}", object.display()));
         *byte ^= 1 << (at % 8);
         replace(object, &bytes);
-        Self {
-            object: object.to_owned(),
-            whole,
-        }
+        Self { object: object.to_owned(), whole }
     }
 }
 

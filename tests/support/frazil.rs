@@ -21,11 +21,7 @@ pub(crate) fn binary() -> PathBuf {
 
 /// The binary whose protocol ages `FRAZIL_TEST_PROTOCOL_SCALE` divides.
 pub(crate) fn scaled_binary() -> PathBuf {
-    tool(
-        "frazil-scaled",
-        "FRAZIL_SCALED_BIN",
-        "tests/tools/scaled-binary.sh",
-    )
+    tool("frazil-scaled", "FRAZIL_SCALED_BIN", "tests/tools/scaled-binary.sh")
 }
 
 /// A serving process.
@@ -99,16 +95,8 @@ impl Start {
         if self.verb != "compactor" {
             command.args(["--listen", &self.listen]);
         }
-        command
-            .args(&self.arguments)
-            .envs(self.environment.iter().cloned());
-        for variable in [
-            "FRAZIL_STORE",
-            "FRAZIL_LISTEN",
-            "FRAZIL_TOKEN",
-            "FRAZIL_CONFIG",
-            "FRAZIL_URL",
-        ] {
+        command.args(&self.arguments).envs(self.environment.iter().cloned());
+        for variable in ["FRAZIL_STORE", "FRAZIL_LISTEN", "FRAZIL_TOKEN", "FRAZIL_CONFIG", "FRAZIL_URL"] {
             if !self.environment.iter().any(|(name, _)| name == variable) {
                 command.env_remove(variable);
             }
@@ -126,35 +114,18 @@ impl Start {
         let since = Instant::now();
         let mut process = self.process();
         let url = eventually("the banner names a URL", BANNER_MAX, async || {
-            assert!(
-                process.ended().is_none(),
-                "it ended before its banner: {}",
-                process.words()
-            );
+            assert!(process.ended().is_none(), "it ended before its banner: {}", process.words());
             url_in(&process.stdout.text()).ok_or_else(|| process.words())
         })
         .await;
         let http = Http::new(&url);
         eventually("/ready answers 200", BANNER_MAX, async || {
-            assert!(
-                process.ended().is_none(),
-                "it ended before it was ready: {}",
-                process.words()
-            );
+            assert!(process.ended().is_none(), "it ended before it was ready: {}", process.words());
             let answer = http.try_get("/ready").await?;
-            if answer.status == 200 {
-                Ok(())
-            } else {
-                Err(format!("{answer:?}; {}", process.words()))
-            }
+            if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}; {}", process.words())) }
         })
         .await;
-        Frazil {
-            process,
-            url,
-            http,
-            started_in: since.elapsed(),
-        }
+        Frazil { process, url, http, started_in: since.elapsed() }
     }
 }
 
@@ -219,30 +190,26 @@ impl Frazil {
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
         let page = self.http.get("/metrics").await;
         assert_eq!(page.status, 200, "{page:?}");
-        let series = page
-            .text
-            .lines()
-            .filter(|line| line.starts_with(name) && line.contains(labels));
-        series
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        let series = page.text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }
 
 /// Runs `frazil ARGUMENTS` to its end.
 pub(crate) async fn command(arguments: &[&str], store: &Store) -> Done {
-    command_with(binary(), arguments, store).await
+    command_with(binary(), arguments, store, &[]).await
 }
 
-/// Runs another binary to its end.
-pub(crate) async fn command_with(binary: PathBuf, arguments: &[&str], store: &Store) -> Done {
+/// Runs another binary to its end, with variables of its own.
+pub(crate) async fn command_with(
+    binary: PathBuf,
+    arguments: &[&str],
+    store: &Store,
+    environment: &[(&str, &str)],
+) -> Done {
     let mut command = Command::new(binary);
-    command.args(arguments).envs(store.environment.iter().cloned());
+    command.args(arguments).envs(store.environment.iter().cloned()).envs(environment.iter().copied());
     let mut process = Process::start(&mut command);
     let code = process.wait(COMMAND_MAX).await;
-    Done {
-        code,
-        stdout: process.stdout.text(),
-        stderr: process.stderr.text(),
-    }
+    Done { code, stdout: process.stdout.text(), stderr: process.stderr.text() }
 }

@@ -30,18 +30,9 @@ pub(crate) struct Answer {
 impl Answer {
     async fn read(response: Response) -> Result<Self, String> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response
-            .bytes()
-            .await
-            .map_err(|error| format!("{error:?}"))?
-            .to_vec();
+        let bytes = response.bytes().await.map_err(|error| format!("{error:?}"))?.to_vec();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Self {
-            status,
-            headers,
-            bytes,
-            text,
-        })
+        Ok(Self { status, headers, bytes, text })
     }
 
     /// The body as JSON.
@@ -51,20 +42,14 @@ impl Answer {
 
     /// A header, as text; empty where it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().expect("headers are text"))
+        self.headers.get(name).map_or("", |value| value.to_str().expect("headers are text"))
     }
 
     /// The problem document of an error: checks its shape, and that its type is `/errors/{kind}`.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, kind: &str) -> Value {
         assert_eq!(self.status, status, "{self:?}");
-        assert!(
-            self.header("content-type")
-                .starts_with("application/problem+json"),
-            "{self:?}"
-        );
+        assert!(self.header("content-type").starts_with("application/problem+json"), "{self:?}");
         let problem = self.json();
         assert_eq!(problem["type"], format!("/errors/{kind}"), "{problem}");
         assert_eq!(problem["status"], status, "{problem}");
@@ -93,15 +78,9 @@ impl Http {
                 .install_default()
                 .expect("no other provider was installed");
         });
-        let client = Client::builder()
-            .timeout(REQUEST_MAX)
-            .no_proxy()
-            .build()
-            .expect("a plain client can be built");
-        Self {
-            client,
-            base: base.to_owned(),
-        }
+        let client =
+            Client::builder().timeout(REQUEST_MAX).no_proxy().build().expect("a plain client can be built");
+        Self { client, base: base.to_owned() }
     }
 
     /// A request whose failure to be answered is a value.
@@ -118,9 +97,7 @@ impl Http {
 
     /// A request whose body is read by the caller, piece by piece.
     pub(crate) async fn open(&self, path: &str) -> Response {
-        self.send("GET", path, &[], None)
-            .await
-            .unwrap_or_else(|error| panic!("GET {path}: {error}"))
+        self.send("GET", path, &[], None).await.unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }
 
     async fn send(
@@ -136,10 +113,7 @@ impl Http {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
-            if !headers
-                .iter()
-                .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
-            {
+            if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
                 request = request.header(FORM.0, FORM.1);
             }
             request = request.body(body);
@@ -159,26 +133,19 @@ impl Http {
 
     /// A PUT with `curl -d`.
     pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
-        self.request("PUT", path, &[], Some(body.as_bytes().to_vec()))
-            .await
+        self.request("PUT", path, &[], Some(body.as_bytes().to_vec())).await
     }
 
     /// A POST with `curl -d`.
     pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
-        self.request("POST", path, &[], Some(body.as_bytes().to_vec()))
-            .await
+        self.request("POST", path, &[], Some(body.as_bytes().to_vec())).await
     }
 
     /// A POST of an idempotent producer with epoch 0.
     pub(crate) async fn post_as(&self, path: &str, producer: &str, seq: u64, body: &str) -> Answer {
         let seq = seq.to_string();
-        let headers = [
-            ("Producer-Id", producer),
-            ("Producer-Epoch", "0"),
-            ("Producer-Seq", seq.as_str()),
-        ];
-        self.request("POST", path, &headers, Some(body.as_bytes().to_vec()))
-            .await
+        let headers = [("Producer-Id", producer), ("Producer-Epoch", "0"), ("Producer-Seq", seq.as_str())];
+        self.request("POST", path, &headers, Some(body.as_bytes().to_vec())).await
     }
 
     /// Any request that is answered.

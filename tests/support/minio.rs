@@ -30,11 +30,7 @@ impl Minio {
     /// Starts a server and makes the bucket.
     pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let mut minio = Self {
-            directory,
-            port: 0,
-            process: None,
-        };
+        let mut minio = Self { directory, port: 0, process: None };
         for _ in 0..5 {
             minio.port = free_port();
             if minio.run().await {
@@ -63,9 +59,7 @@ impl Minio {
             ("AWS_REGION", "us-east-1"),
             ("AWS_ENDPOINT_URL", endpoint),
         ];
-        pairs
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec()
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
     }
 
     /// kill -9; the data stays.
@@ -76,11 +70,7 @@ impl Minio {
     /// Starts again on the same port and data.
     pub(crate) async fn restart(&mut self) {
         self.stop();
-        assert!(
-            self.run().await,
-            "MinIO did not start again on port {}",
-            self.port
-        );
+        assert!(self.run().await, "MinIO did not start again on port {}", self.port);
     }
 
     /// SIGSTOP: connections are accepted by the kernel and never answered.
@@ -96,17 +86,9 @@ impl Minio {
     /// Whether the server of this process got ready; false if its port was taken.
     async fn run(&mut self) -> bool {
         let mut command = Command::new(tool("minio", "FRAZIL_MINIO", SCRIPT));
-        command
-            .arg("server")
-            .arg(self.directory.path())
-            .args(["--address", &self.address(), "--quiet"]);
-        command
-            .env("MINIO_ROOT_USER", USER)
-            .env("MINIO_ROOT_PASSWORD", PASSWORD);
-        command
-            .env("MINIO_BROWSER", "off")
-            .env("MINIO_UPDATE", "off")
-            .env("HOME", self.directory.path());
+        command.arg("server").arg(self.directory.path()).args(["--address", &self.address(), "--quiet"]);
+        command.env("MINIO_ROOT_USER", USER).env("MINIO_ROOT_PASSWORD", PASSWORD);
+        command.env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off").env("HOME", self.directory.path());
         let mut process = Process::start(&mut command);
         let http = Http::new(&self.endpoint());
         let ready = eventually("MinIO is ready", START_MAX, async || {
@@ -129,11 +111,7 @@ impl Minio {
     pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {
         let listing = self.mc(&["find", &format!("tests/{BUCKET}/{prefix}")]).await;
         let bucket = format!("tests/{BUCKET}/");
-        listing
-            .lines()
-            .filter_map(|line| line.strip_prefix(&bucket))
-            .map(str::to_owned)
-            .collect()
+        listing.lines().filter_map(|line| line.strip_prefix(&bucket)).map(str::to_owned).collect()
     }
 
     async fn make_bucket(&self) {
@@ -144,11 +122,7 @@ impl Minio {
     async fn mc(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(tool("mc", "FRAZIL_MC", SCRIPT));
         let host = format!("http://{USER}:{PASSWORD}@{}", self.address());
-        command
-            .env("MC_HOST_tests", host)
-            .env("HOME", self.directory.path())
-            .arg("--quiet")
-            .args(arguments);
+        command.env("MC_HOST_tests", host).env("HOME", self.directory.path()).arg("--quiet").args(arguments);
         let mut process = Process::start(&mut command);
         let code = process.wait(START_MAX).await;
         assert_eq!(code, Some(0), "{}", process.words());
@@ -158,8 +132,5 @@ impl Minio {
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }

@@ -44,20 +44,11 @@ impl Process {
     /// Starts it, with nothing on its standard input.
     pub(crate) fn start(command: &mut Command) -> Self {
         let name = format!("{command:?}");
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
         let (stdout, out) = Output::collect(child.stdout.take().expect("standard output is a pipe"));
         let (stderr, err) = Output::collect(child.stderr.take().expect("standard error is a pipe"));
-        Self {
-            child,
-            name,
-            collecting: vec![out, err],
-            stdout,
-            stderr,
-        }
+        Self { child, name, collecting: vec![out, err], stdout, stderr }
     }
 
     /// The exit status if it has ended.
@@ -69,8 +60,7 @@ impl Process {
     pub(crate) async fn wait(&mut self, within: Duration) -> Option<i32> {
         let name = self.name.clone();
         let status = eventually(&format!("end of {name}"), within, async || {
-            self.ended()
-                .ok_or_else(|| format!("it still runs; stderr: {}", self.stderr.text()))
+            self.ended().ok_or_else(|| format!("it still runs; stderr: {}", self.stderr.text()))
         })
         .await;
         eventually(&format!("end of the output of {name}"), within, async || {
@@ -87,14 +77,8 @@ impl Process {
     /// Sends a signal by name: TERM, STOP, CONT.
     pub(crate) fn signal(&mut self, signal: &str) {
         if self.ended().is_none() {
-            let done = Command::new("kill")
-                .args(["-s", signal, &self.child.id().to_string()])
-                .status();
-            assert!(
-                done.is_ok_and(|status| status.success()),
-                "kill -s {signal} {}",
-                self.name
-            );
+            let done = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
+            assert!(done.is_ok_and(|status| status.success()), "kill -s {signal} {}", self.name);
         }
     }
 
@@ -108,12 +92,7 @@ impl Process {
 
     /// Everything it wrote, for the message of a failed test.
     pub(crate) fn words(&self) -> String {
-        format!(
-            "{}\nstdout:\n{}\nstderr:\n{}",
-            self.name,
-            self.stdout.text(),
-            self.stderr.text()
-        )
+        format!("{}\nstdout:\n{}\nstderr:\n{}", self.name, self.stdout.text(), self.stderr.text())
     }
 }
 

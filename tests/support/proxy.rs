@@ -40,11 +40,7 @@ impl Proxy {
                 tokio::spawn(connection(client, upstream.clone(), watching.clone()));
             }
         });
-        Self {
-            address,
-            mode,
-            accepting,
-        }
+        Self { address, mode, accepting }
     }
 
     /// The endpoint, `http://127.0.0.1:port`.
@@ -74,9 +70,8 @@ async fn connection(client: TcpStream, upstream: String, mut mode: watch::Receiv
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let requests = pump(from_client, to_server, mode.clone(), |mode| mode == Mode::Stall);
-    let answers = pump(from_server, to_client, mode.clone(), |mode| {
-        matches!(mode, Mode::Stall | Mode::HoldAnswers)
-    });
+    let answers =
+        pump(from_server, to_client, mode.clone(), |mode| matches!(mode, Mode::Stall | Mode::HoldAnswers));
     tokio::select! {
         biased;
         _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}

@@ -20,24 +20,14 @@ impl Store {
     pub(crate) fn file() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let url = format!("file://{}", directory.path().join("store").display());
-        Self {
-            url,
-            environment: Vec::new(),
-            minio: None,
-            directory: Some(directory),
-        }
+        Self { url, environment: Vec::new(), minio: None, directory: Some(directory) }
     }
 
     /// A prefix in the bucket of a MinIO of its own.
     pub(crate) async fn minio() -> Self {
         let minio = Minio::start().await;
         let environment = minio.environment(&minio.endpoint());
-        Self {
-            url: format!("s3://{BUCKET}/a/prefix"),
-            environment,
-            minio: Some(minio),
-            directory: None,
-        }
+        Self { url: format!("s3://{BUCKET}/a/prefix"), environment, minio: Some(minio), directory: None }
     }
 
     /// An S3 endpoint that any credentials open.
@@ -48,15 +38,8 @@ impl Store {
             ("AWS_REGION", "us-east-1"),
             ("AWS_ENDPOINT_URL", endpoint),
         ];
-        let environment = pairs
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec();
-        Self {
-            url: format!("s3://{BUCKET}/a/prefix"),
-            environment,
-            minio: None,
-            directory: None,
-        }
+        let environment = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Self { url: format!("s3://{BUCKET}/a/prefix"), environment, minio: None, directory: None }
     }
 
     /// The MinIO of this store.
@@ -66,11 +49,7 @@ impl Store {
 
     /// The directory that a `file://` store's keys are relative to.
     pub(crate) fn path(&self) -> PathBuf {
-        self.directory
-            .as_ref()
-            .expect("this store is a directory")
-            .path()
-            .join("store")
+        self.directory.as_ref().expect("this store is a directory").path().join("store")
     }
 
     /// Every object of a `file://` store whose key contains `part`, by key; the newest write last within a kind, since keys count upwards.
@@ -84,11 +63,7 @@ impl Store {
 
     /// The key of an object of a `file://` store.
     pub(crate) fn key(&self, object: &Path) -> String {
-        object
-            .strip_prefix(self.path())
-            .expect("the object is in the store")
-            .to_string_lossy()
-            .into_owned()
+        object.strip_prefix(self.path()).expect("the object is in the store").to_string_lossy().into_owned()
     }
 }
 

@@ -10,10 +10,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
     ("frazil-kv", &["frazil-log"]),
     ("frazil-iceberg", &["frazil-log"]),
     ("frazil-query", &["frazil-log", "frazil-kv", "frazil-iceberg"]),
-    (
-        "frazil-gateway",
-        &["frazil-log", "frazil-kv", "frazil-iceberg", "frazil-query"],
-    ),
+    ("frazil-gateway", &["frazil-log", "frazil-kv", "frazil-iceberg", "frazil-query"]),
     ("frazil-compactor", &["frazil-log", "frazil-kv", "frazil-iceberg"]),
     (
         "frazil",
@@ -27,10 +24,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
             "frazil-compactor",
         ],
     ),
-    (
-        "frazil-simulation",
-        &["frazil-log", "frazil-gateway", "frazil-compactor"],
-    ),
+    ("frazil-simulation", &["frazil-log", "frazil-gateway", "frazil-compactor"]),
 ];
 
 /// The package's name and those of ours that any of its dependency sections names.
@@ -73,24 +67,15 @@ fn arrows_between_crates_point_downwards() {
         }
         seen += 1;
         let Some((_, may)) = MAY_DEPEND_ON.iter().find(|(of, _)| *of == name) else {
-            complaints.push(format!(
-                "{}: {name} is not in the table: say what it may depend on",
-                file.path
-            ));
+            complaints.push(format!("{}: {name} is not in the table: say what it may depend on", file.path));
             continue;
         };
-        for dependency in ours
-            .iter()
-            .filter(|dependency| !may.contains(&dependency.as_str()))
-        {
+        for dependency in ours.iter().filter(|dependency| !may.contains(&dependency.as_str())) {
             complaints.push(format!("{}: {name} must not depend on {dependency}", file.path));
         }
     }
     assert!(seen >= 5, "only {seen} packages were found");
-    none(
-        &complaints,
-        "arrows between crates point downwards (docs/architecture.md)",
-    );
+    none(&complaints, "arrows between crates point downwards (docs/architecture.md)");
 }
 
 #[test]
@@ -123,13 +108,6 @@ fn a_manifest_is_read_in_all_its_forms() {
     let (name, ours) = package(manifest).expect("it names a package");
     assert_eq!(
         (name.as_str(), ours),
-        (
-            "x",
-            vec![
-                "frazil-log".to_owned(),
-                "frazil-kv".to_owned(),
-                "frazil-cache".to_owned()
-            ]
-        )
+        ("x", vec!["frazil-log".to_owned(), "frazil-kv".to_owned(), "frazil-cache".to_owned()])
     );
 }

@@ -3,6 +3,8 @@
 //! Each rule reads the tree as text, names every place that breaks it, and says what to do. A rule that finds nothing to look at fails.
 
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod crates;
 #[cfg(test)]
 mod docs;

@@ -15,10 +15,7 @@ fn declares(text: &str, name: &str) -> bool {
 fn front_pages<'a>(files: &'a [File], directory: &str) -> Vec<&'a File> {
     let pages = ["mod.rs", "lib.rs", "main.rs"].map(|page| format!("{directory}/{page}"));
     let sibling = format!("{directory}.rs");
-    files
-        .iter()
-        .filter(|file| pages.contains(&file.path) || file.path == sibling)
-        .collect()
+    files.iter().filter(|file| pages.contains(&file.path) || file.path == sibling).collect()
 }
 
 #[test]
@@ -33,30 +30,19 @@ fn no_source_or_test_file_is_forgotten() {
             continue;
         }
         let (name, directory) = if file.name() == "mod.rs" {
-            let (parent, name) = file
-                .directory()
-                .rsplit_once('/')
-                .unwrap_or(("", file.directory()));
+            let (parent, name) = file.directory().rsplit_once('/').unwrap_or(("", file.directory()));
             (name, parent)
         } else {
             (file.name().trim_end_matches(".rs"), file.directory())
         };
         let path = format!("/{name}/mod.rs\"]");
-        let by_path = files
-            .iter()
-            .any(|other| other.text.contains("#[path = \"") && other.text.contains(&path));
-        if !by_path
-            && !front_pages(&files, directory)
-                .iter()
-                .any(|page| declares(&page.text, name))
-        {
+        let by_path =
+            files.iter().any(|other| other.text.contains("#[path = \"") && other.text.contains(&path));
+        if !by_path && !front_pages(&files, directory).iter().any(|page| declares(&page.text, name)) {
             complaints.push(file.path.clone());
         }
     }
-    none(
-        &complaints,
-        "a file that no `mod` names is never compiled, and its tests never run",
-    );
+    none(&complaints, "a file that no `mod` names is never compiled, and its tests never run");
 }
 
 #[test]
@@ -73,10 +59,7 @@ fn each_test_binary_is_declared() {
         }
     }
     assert!(seen >= 2, "only {seen} test binaries were found");
-    none(
-        &complaints,
-        "each tests/<name>/main.rs has its [[test]] in Cargo.toml (autotests are off)",
-    );
+    none(&complaints, "each tests/<name>/main.rs has its [[test]] in Cargo.toml (autotests are off)");
 }
 
 #[test]

@@ -34,21 +34,14 @@ fn the_functional_core_is_pure() {
     let files = tree::files(&[".rs"]);
     let mut complaints = Vec::new();
     for part in PURE {
-        let of_part: Vec<&File> = files
-            .iter()
-            .filter(|file| file.path.starts_with(part) && !file.is_test())
-            .collect();
+        let of_part: Vec<&File> =
+            files.iter().filter(|file| file.path.starts_with(part) && !file.is_test()).collect();
         if of_part.is_empty() {
-            complaints.push(format!(
-                "{part}: there is no such code: the rule looks at nothing"
-            ));
+            complaints.push(format!("{part}: there is no such code: the rule looks at nothing"));
         }
         complaints.extend(of_part.into_iter().flat_map(impurities));
     }
-    none(
-        &complaints,
-        "the functional core takes time, chance and settings as arguments, and knows no store",
-    );
+    none(&complaints, "the functional core takes time, chance and settings as arguments, and knows no store");
 }
 
 fn impurities(file: &File) -> Vec<String> {
@@ -65,10 +58,7 @@ fn impurities(file: &File) -> Vec<String> {
 #[test]
 fn each_select_is_biased() {
     let mut complaints = Vec::new();
-    for file in tree::files(&[".rs"])
-        .into_iter()
-        .filter(|file| file.path != "tests/tidy/purity.rs")
-    {
+    for file in tree::files(&[".rs"]).into_iter().filter(|file| file.path != "tests/tidy/purity.rs") {
         for (at, call) in file.text.match_indices("select! {") {
             let inside = file.text[at + call.len()..].trim_start();
             if !inside.starts_with("biased;") {
@@ -87,9 +77,7 @@ fn each_select_is_biased() {
 fn nothing_shipped_blocks_a_thread_by_sleeping() {
     let mut complaints = Vec::new();
     for file in tree::files(&[".rs"]).into_iter().filter(File::is_shipped_source) {
-        let lines = file
-            .code_lines()
-            .filter(|(_, line)| line.contains("thread::sleep"));
+        let lines = file.code_lines().filter(|(_, line)| line.contains("thread::sleep"));
         complaints.extend(lines.map(|(number, _)| format!("{}:{number}", file.path)));
     }
     none(&complaints, "use tokio::time::sleep");
@@ -99,39 +87,18 @@ fn nothing_shipped_blocks_a_thread_by_sleeping() {
 fn nothing_is_left_to_be_fixed() {
     let word = concat!("FIX", "ME");
     let mut complaints = Vec::new();
-    for file in tree::files(&[
-        ".rs",
-        ".md",
-        ".toml",
-        ".py",
-        ".sh",
-        ".yaml",
-        "justfile",
-        "Dockerfile",
-        "/test",
-    ]) {
-        let lines = file
-            .text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| has_word(line, word));
+    for file in
+        tree::files(&[".rs", ".md", ".toml", ".py", ".sh", ".yaml", "justfile", "Dockerfile", "/test"])
+    {
+        let lines = file.text.lines().enumerate().filter(|(_, line)| has_word(line, word));
         complaints.extend(lines.map(|(index, _)| format!("{}:{}", file.path, index + 1)));
     }
-    none(
-        &complaints,
-        "what must be fixed is fixed before it is merged; TODO(name) may stay",
-    );
+    none(&complaints, "what must be fixed is fixed before it is merged; TODO(name) may stay");
 }
 
 #[test]
 fn an_impure_line_is_found_and_a_comment_is_not() {
     let text = "use std::time::Duration;\n// tokio\nlet a = Instant::now();\n#[cfg(test)]\nmod tests {\nuse rand::Rng;\n".to_owned();
-    let file = File {
-        path: "lake/log/src/plan/mod.rs".to_owned(),
-        text,
-    };
-    assert_eq!(
-        impurities(&file),
-        vec!["lake/log/src/plan/mod.rs:3: Instant".to_owned()]
-    );
+    let file = File { path: "lake/log/src/plan/mod.rs".to_owned(), text };
+    assert_eq!(impurities(&file), vec!["lake/log/src/plan/mod.rs:3: Instant".to_owned()]);
 }

@@ -17,54 +17,38 @@ const LISTS: [&str; 2] = ["tests/golden", "docs/decisions"];
 #[test]
 fn a_file_has_at_most_600_lines_without_its_tests() {
     let mut complaints = Vec::new();
-    for file in tree::files(&[".rs", ".py", ".sh"])
-        .into_iter()
-        .filter(|file| !file.is_test())
-    {
+    for file in tree::files(&[".rs", ".py", ".sh"]).into_iter().filter(|file| !file.is_test()) {
         let lines = file.without_tests().lines().count();
         if lines > FILE_LINES_MAX {
             complaints.push(format!("{}: {lines} lines", file.path));
         }
     }
-    none(
-        &complaints,
-        "a file that outgrows 600 lines holds two nouns: split it",
-    );
+    none(&complaints, "a file that outgrows 600 lines holds two nouns: split it");
 }
 
 #[test]
 fn a_directory_has_at_most_12_entries() {
     let mut complaints = Vec::new();
-    for directory in tree::directories()
-        .into_iter()
-        .filter(|directory| *directory != tree::root())
-    {
+    for directory in tree::directories().into_iter().filter(|directory| *directory != tree::root()) {
         let name = relative(&directory);
         let counted = tree::entries(&directory)
             .iter()
             .filter(|path| !NOT_COUNTED.iter().any(|common| path.ends_with(common)))
             .count();
-        let is_list = LISTS
-            .iter()
-            .any(|list| name == *list || name.starts_with(&format!("{list}/")));
+        let is_list = LISTS.iter().any(|list| name == *list || name.starts_with(&format!("{list}/")));
         if counted > DIRECTORY_ENTRIES_MAX && !is_list {
             complaints.push(format!("{name}: {counted} entries"));
         }
     }
-    none(
-        &complaints,
-        "a directory that outgrows 12 entries lacks a noun: split it by one",
-    );
+    none(&complaints, "a directory that outgrows 12 entries lacks a noun: split it by one");
 }
 
 #[test]
 fn source_lies_at_most_3_directories_below_src() {
     let mut complaints = Vec::new();
     for file in tree::files(&[".rs"]) {
-        let below = file
-            .path
-            .strip_prefix("src/")
-            .or_else(|| file.path.split_once("/src/").map(|(_, rest)| rest));
+        let below =
+            file.path.strip_prefix("src/").or_else(|| file.path.split_once("/src/").map(|(_, rest)| rest));
         if below.is_some_and(|below| below.matches('/').count() > SRC_DEPTH_MAX) {
             complaints.push(file.path);
         }
@@ -76,10 +60,7 @@ fn source_lies_at_most_3_directories_below_src() {
 fn the_readme_has_at_most_150_lines() {
     let readme = std::fs::read_to_string(tree::root().join("README.md")).expect("README.md is there");
     let lines = readme.lines().count();
-    assert!(
-        lines <= README_LINES_MAX,
-        "README.md has {lines} lines: what goes deeper belongs into docs/"
-    );
+    assert!(lines <= README_LINES_MAX, "README.md has {lines} lines: what goes deeper belongs into docs/");
 }
 
 #[test]
@@ -112,17 +93,12 @@ fn each_recipe_is_one_line() {
             lines += 1;
         }
     }
-    none(
-        &complaints,
-        "a recipe of the justfile is one line that can be pasted",
-    );
+    none(&complaints, "a recipe of the justfile is one line that can be pasted");
 }
 
 #[test]
 fn a_file_is_measured_without_its_tests() {
-    let file = File {
-        path: "src/a.rs".to_owned(),
-        text: "a\nb\n#[cfg(test)]\nmod tests {\nc\n}\n".to_owned(),
-    };
+    let file =
+        File { path: "src/a.rs".to_owned(), text: "a\nb\n#[cfg(test)]\nmod tests {\nc\n}\n".to_owned() };
     assert_eq!(file.without_tests().lines().count(), 2);
 }

@@ -4,14 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is not source: build output, data, and what a fuzzer leaves.
-const IGNORED: [&str; 6] = [
-    "target",
-    "frazil-data",
-    "__pycache__",
-    "corpus",
-    "artifacts",
-    "node_modules",
-];
+const IGNORED: [&str; 6] = ["target", "frazil-data", "__pycache__", "corpus", "artifacts", "node_modules"];
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -56,10 +49,7 @@ impl File {
 
     /// Numbered lines without tests and without comments that fill the rest of a line.
     pub(crate) fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.without_tests()
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, code_of(line)))
+        self.without_tests().lines().enumerate().map(|(index, line)| (index + 1, code_of(line)))
     }
 }
 
@@ -91,9 +81,7 @@ pub(crate) fn directories() -> Vec<PathBuf> {
 /// What a directory holds, in order, hidden and ignored entries left out.
 pub(crate) fn entries(directory: &Path) -> Vec<PathBuf> {
     let listing = fs::read_dir(directory).expect("a directory of the repository can be listed");
-    let mut found: Vec<PathBuf> = listing
-        .map(|entry| entry.expect("an entry can be read").path())
-        .collect();
+    let mut found: Vec<PathBuf> = listing.map(|entry| entry.expect("an entry can be read").path()).collect();
     found.retain(|path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
         !name.starts_with('.') && !IGNORED.contains(&name)
@@ -114,10 +102,7 @@ pub(crate) fn files(endings: &[&str]) -> Vec<File> {
             }
         }
     }
-    assert!(
-        !found.is_empty(),
-        "there is no file that ends with {endings:?}: the rule looks at nothing"
-    );
+    assert!(!found.is_empty(), "there is no file that ends with {endings:?}: the rule looks at nothing");
     found
 }
 
@@ -131,14 +116,8 @@ pub(crate) fn relative(path: &Path) -> String {
 pub(crate) fn has_word(line: &str, word: &str) -> bool {
     let is_part = |character: char| character.is_alphanumeric() || character == '_';
     line.match_indices(word).any(|(at, _)| {
-        let before = line[..at]
-            .chars()
-            .next_back()
-            .is_none_or(|character| !is_part(character));
-        let after = line[at + word.len()..]
-            .chars()
-            .next()
-            .is_none_or(|character| !is_part(character));
+        let before = line[..at].chars().next_back().is_none_or(|character| !is_part(character));
+        let after = line[at + word.len()..].chars().next().is_none_or(|character| !is_part(character));
         before && after
     })
 }

@@ -117,8 +117,10 @@ async fn read_pinned(replica: &Replica, table: &Table, request: &ReadRequest) ->
         let key = table.rows_key(bucket);
         let places = cut_to_bytes(replica.places(&key, offsets.start..end).await?, &mut bytes_left);
         let end = places.last().map_or(offsets.start, |place| place.offsets.end);
-        let mut read = stream::iter(places.into_iter().map(|place| read_place(replica, table, key, place, request, &schema)))
-            .buffered(FETCHES);
+        let mut read = stream::iter(
+            places.into_iter().map(|place| read_place(replica, table, key, place, request, &schema)),
+        )
+        .buffered(FETCHES);
         while let Some(found) = read.try_next().await? {
             rows_left = rows_left.saturating_sub(found.iter().map(RecordBatch::num_rows).sum());
             batches.extend(found);
@@ -130,11 +132,16 @@ async fn read_pinned(replica: &Replica, table: &Table, request: &ReadRequest) ->
 }
 
 /// What there is to read, the last to be read first.
-fn available(replica: &Replica, table: &Table, from: &BTreeMap<Bucket, Offset>) -> Vec<(Bucket, Range<Offset>)> {
+fn available(
+    replica: &Replica,
+    table: &Table,
+    from: &BTreeMap<Bucket, Offset>,
+) -> Vec<(Bucket, Range<Offset>)> {
     let fold = replica.fold();
-    let ranges = from.iter().rev().map(|(bucket, from)| {
-        (*bucket, *from..fold.state.tables().tail(&table.rows_key(*bucket)).next)
-    });
+    let ranges = from
+        .iter()
+        .rev()
+        .map(|(bucket, from)| (*bucket, *from..fold.state.tables().tail(&table.rows_key(*bucket)).next));
     ranges.filter(|(_, offsets)| !offsets.is_empty()).collect()
 }
 
@@ -177,14 +184,16 @@ async fn read_place(
             Source::Bucket => int32(key.bucket, rows),
             Source::Offset => int64(offset, rows),
             Source::CommitTime => {
-                Ok(Arc::new(TimestampMicrosecondArray::from_value(place.time, rows).with_timezone("UTC")) as ArrayRef)
+                Ok(Arc::new(TimestampMicrosecondArray::from_value(place.time, rows).with_timezone("UTC"))
+                    as ArrayRef)
             }
             Source::Op => Ok(Arc::new(StringArray::from(vec!["+I"; rows])) as ArrayRef),
         });
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let arrays = arrays.collect::<Result<Vec<_>>>()?;
         let out = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options);
-        batches.push(out.map_err(|error| Error::internal(format!("an answer's columns do not fit: {error}")))?);
+        batches
+            .push(out.map_err(|error| Error::internal(format!("an answer's columns do not fit: {error}")))?);
         offset += rows as u64;
     }
     Ok(batches)
@@ -225,7 +234,8 @@ impl SliceColumns {
                 return Ok(Arc::new(timestamp_field()));
             }
             let column = spec.schema.columns.iter().find(|column| column.id == *id);
-            let column = column.ok_or_else(|| Error::corrupt(format!("a slice has column {id}, which its table has not")))?;
+            let column = column
+                .ok_or_else(|| Error::corrupt(format!("a slice has column {id}, which its table has not")))?;
             Ok(Arc::new(arrow_field(column)))
         };
         let ids = place.slice.columns.clone();

@@ -106,7 +106,8 @@ impl<T> Accumulator<T> {
         let interval = Duration::from_secs_f64(1.0 / self.limits.slot_puts_per_second);
         let since_last = self.last_flush.map_or(interval, |last| now.saturating_sub(last));
         let for_pace = if in_flight == 0 { Duration::ZERO } else { interval.saturating_sub(since_last) };
-        let for_token = Duration::from_secs_f64((1.0 - self.tokens).max(0.0) / self.limits.slot_puts_per_second);
+        let for_token =
+            Duration::from_secs_f64((1.0 - self.tokens).max(0.0) / self.limits.slot_puts_per_second);
         match for_pace.max(for_token) {
             Duration::ZERO => Decision::Flush,
             wait => Decision::Wait(wait.max(Duration::from_millis(1))),
@@ -136,7 +137,8 @@ impl<T> Accumulator<T> {
     fn fill(&mut self, now: Duration) {
         let elapsed = now.saturating_sub(self.filled).as_secs_f64();
         self.filled = self.filled.max(now);
-        self.tokens = (self.tokens + elapsed * self.limits.slot_puts_per_second).min(self.limits.slot_puts_burst);
+        self.tokens =
+            (self.tokens + elapsed * self.limits.slot_puts_per_second).min(self.limits.slot_puts_burst);
     }
 }
 

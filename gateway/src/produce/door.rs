@@ -84,7 +84,12 @@ impl Door {
     }
 
     /// `Err(Ok(expected))`: a gap as far as is known here.
-    fn ask(&self, replica: &Replica, stamp: &ProducerStamp, request_hash: u128) -> Result<(), Result<u64, Result<Answer, Failure>>> {
+    fn ask(
+        &self,
+        replica: &Replica,
+        stamp: &ProducerStamp,
+        request_hash: u128,
+    ) -> Result<(), Result<u64, Result<Answer, Failure>>> {
         let admission = {
             let fold = replica.fold();
             fold.state.producers().admit(stamp, request_hash, fold.state.rules())
@@ -96,7 +101,9 @@ impl Door {
             Admission::Answer(Fate::Decided { verdict: Verdict::Accepted(acceptance), duplicate }) => {
                 return Err(Err(Ok(Answer::Accepted { acceptance, duplicate })));
             }
-            Admission::Answer(Fate::Decided { verdict: Verdict::Refused(Refusal::UnknownProducer), .. }) => 0,
+            Admission::Answer(Fate::Decided {
+                verdict: Verdict::Refused(Refusal::UnknownProducer), ..
+            }) => 0,
             Admission::Answer(Fate::Decided { verdict: Verdict::Refused(refusal), .. }) => {
                 return Err(Err(Err(Failure::Refused(refusal))));
             }
@@ -104,7 +111,8 @@ impl Door {
         // What is inside here comes before: the fold will see them in order, or this one again.
         let inside = self.inside.lock();
         let ahead = inside.get(&(stamp.id.clone(), stamp.epoch));
-        let all_inside = ahead.is_some_and(|seqs| seqs.range(expected..stamp.seq).count() as u64 == stamp.seq - expected);
+        let all_inside =
+            ahead.is_some_and(|seqs| seqs.range(expected..stamp.seq).count() as u64 == stamp.seq - expected);
         if all_inside { Ok(()) } else { Err(Ok(expected)) }
     }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use frazil_log::commit::committer::Flush;
@@ -12,7 +11,7 @@ use frazil_log::format::commit::{ProducerStamp, Proposal};
 use frazil_log::format::entry::Entry;
 use frazil_log::format::slice::{Codec, Slice, SliceHome, SliceOp};
 use frazil_log::id::{Bucket, FieldId, Offset, ProposalName, SchemaId, Slot, Stream, TableId};
-use frazil_log::segment::{BodyBuilder, SliceMeta};
+use frazil_log::segment::{BodyBuilder, SliceMeta, batch_bytes, join};
 
 /// Rows of one request for one bucket.
 #[derive(Clone, Debug)]
@@ -56,9 +55,6 @@ pub struct Pending {
     /// What it does, in order.
     pub acts: Vec<Act>,
 }
-
-/// IPC batches of a slice are not made longer than this by joining small ones.
-const JOINED_BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// A segment takes slices until it is this long.
 const SEGMENT_BYTES_MIN: u64 = 16 << 20;
@@ -113,7 +109,11 @@ pub fn build(pending: &[Pending], inline_bytes_max: u64) -> Result<Built> {
     Ok(Built { flush: Flush { proposals, segments: Vec::new(), slices, body }, uploads })
 }
 
-fn place(rows: &BucketRows, slices: &mut BTreeMap<SliceKey, SliceRows>, order: &mut Vec<SliceKey>) -> Result<Entry> {
+fn place(
+    rows: &BucketRows,
+    slices: &mut BTreeMap<SliceKey, SliceRows>,
+    order: &mut Vec<SliceKey>,
+) -> Result<Entry> {
     let key = (rows.table, rows.bucket, rows.schema);
     let index = order.iter().position(|known| *known == key).unwrap_or_else(|| {
         order.push(key);
@@ -134,7 +134,9 @@ fn place(rows: &BucketRows, slices: &mut BTreeMap<SliceKey, SliceRows>, order: &
     let too_many = |_| Error::invalid("a flush holds below 2^32 rows of a bucket");
     let count = u32::try_from(rows.rows.num_rows()).map_err(too_many)?;
     let first_row = slice.rows;
-    slice.rows = first_row.checked_add(count).ok_or_else(|| Error::invalid("a flush holds below 2^32 rows of a bucket"))?;
+    slice.rows = first_row
+        .checked_add(count)
+        .ok_or_else(|| Error::invalid("a flush holds below 2^32 rows of a bucket"))?;
     slice.batches.push(rows.rows.clone());
     let slice = u32::try_from(index).map_err(too_many)?;
     Ok(Entry::Appended { slice, first_row, rows: count, expected_offset: rows.expected_offset })
@@ -155,46 +157,15 @@ fn encode(
         if outside && full {
             let segment = std::mem::take(&mut builder).finish();
             let home = u32::try_from(uploads.len()).map_err(|_| Error::internal("few segments a flush"))?;
-            all.extend(segment.slices.iter().map(|slice| Slice { home: SliceHome::Segment(home), ..slice.clone() }));
+            all.extend(
+                segment.slices.iter().map(|slice| Slice { home: SliceHome::Segment(home), ..slice.clone() }),
+            );
             uploads.push(Upload { slices: segment.slices, body: segment.chunks });
         }
     }
     let inline = builder.finish();
     all.extend(inline.slices);
     Ok((all, inline.chunks, uploads))
-}
-
-/// Joins neighbours while they are small: one IPC message for many requests of a few rows.
-fn join(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-    let mut joined = Vec::new();
-    let mut run: Vec<RecordBatch> = Vec::new();
-    let mut run_bytes = 0;
-    for batch in batches {
-        let bytes = batch_bytes(&batch);
-        if run_bytes + bytes > JOINED_BATCH_BYTES_MAX && !run.is_empty() {
-            joined.push(concat(&run)?);
-            run.clear();
-            run_bytes = 0;
-        }
-        run_bytes += bytes;
-        run.push(batch);
-    }
-    if !run.is_empty() {
-        joined.push(concat(&run)?);
-    }
-    Ok(joined)
-}
-
-fn concat(run: &[RecordBatch]) -> Result<RecordBatch> {
-    match run {
-        [one] => Ok(one.clone()),
-        _ => concat_batches(&run[0].schema(), run).map_err(|error| Error::internal("joining batches of one schema").with_source(error)),
-    }
-}
-
-/// About how long a batch is in memory.
-pub fn batch_bytes(batch: &RecordBatch) -> usize {
-    batch.columns().iter().map(|column| column.get_buffer_memory_size().min(column.to_data().get_slice_memory_size().unwrap_or(usize::MAX))).sum()
 }
 
 /// About how long an act is in memory.

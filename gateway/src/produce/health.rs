@@ -62,7 +62,10 @@ impl Health {
         let now = self.env.now();
         seen.in_flight.iter_mut().for_each(|(_, since)| *since = now);
         if let Some(since) = seen.open_since.take() {
-            tracing::info!(for_seconds = now.since(&since).as_secs(), "the store can be written again: read-only mode ends");
+            tracing::info!(
+                for_seconds = now.since(&since).as_secs(),
+                "the store can be written again: read-only mode ends"
+            );
         }
     }
 
@@ -99,7 +102,11 @@ impl Seen {
             self.last_error = format!("a write has not been answered for {} s", HANGING_FOR.as_secs());
         }
         self.open_since = Some(now);
-        let next = if self.denied { "give this process that permission" } else { "look at the store; `frazil status` shows its error rates" };
+        let next = if self.denied {
+            "give this process that permission"
+        } else {
+            "look at the store; `frazil status` shows its error rates"
+        };
         tracing::error!(
             error = self.last_error,
             "the store cannot be written: read-only mode; produce answers 503, reads go on, and writing goes on by itself; next: {next}"

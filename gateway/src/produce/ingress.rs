@@ -227,7 +227,12 @@ impl Ingress {
         let _seat = match &request.producer {
             None => None,
             Some(stamp) => {
-                match self.inner.door.pass(&self.inner.replica, &self.inner.committer, stamp, request.request_hash).await {
+                match self
+                    .inner
+                    .door
+                    .pass(&self.inner.replica, &self.inner.committer, stamp, request.request_hash)
+                    .await
+                {
                     Ok(seat) => Some(seat),
                     Err(known) => return known,
                 }
@@ -317,8 +322,12 @@ impl Ingress {
                     return Ok(Answer::Accepted { acceptance, duplicate });
                 }
                 Fate::Forgotten => return Ok(Answer::Forgotten),
-                Fate::Decided { verdict: Verdict::Refused(Refusal::Expired), .. } => self.rename(&mut pending),
-                Fate::Decided { verdict: Verdict::Refused(refusal), .. } => return Err(Failure::Refused(refusal)),
+                Fate::Decided { verdict: Verdict::Refused(Refusal::Expired), .. } => {
+                    self.rename(&mut pending);
+                }
+                Fate::Decided { verdict: Verdict::Refused(refusal), .. } => {
+                    return Err(Failure::Refused(refusal));
+                }
                 Fate::Gap { .. } => {
                     let mut next = replica.watch();
                     next.mark_unchanged();
@@ -361,7 +370,10 @@ impl Ingress {
     }
 
     fn next_name(&self) -> ProposalName {
-        ProposalName { incarnation: self.inner.incarnation, n: self.inner.names.fetch_add(1, Ordering::SeqCst) }
+        ProposalName {
+            incarnation: self.inner.incarnation,
+            n: self.inner.names.fetch_add(1, Ordering::SeqCst),
+        }
     }
 
     fn name(&self, request: Request) -> Pending {

@@ -18,18 +18,24 @@ use super::flush::{Built, Upload};
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Uploads a flush's segments in parallel, and names them in the flush.
-pub async fn segments(replica: &Replica, built: Built) -> Result<Flush> {
+pub(super) async fn segments(replica: &Replica, built: Built) -> Result<Flush> {
     let mut flush = built.flush;
     // Named by what is folded now (rule 12): the fold refuses the flush if it takes a window's time to land.
-    flush.segments = future::try_join_all(built.uploads.into_iter().map(|upload| segment(replica, upload))).await?;
+    flush.segments =
+        future::try_join_all(built.uploads.into_iter().map(|upload| segment(replica, upload))).await?;
     Ok(flush)
 }
 
 async fn segment(replica: &Replica, upload: Upload) -> Result<SegmentRef> {
     let id = SegmentId { base: replica.next(), ulid: replica.env().ulid() };
     let log_uuid = replica.fold().state.identity().uuid;
-    let header =
-        SegmentHeader { log_uuid, id, encryption_key_id: String::new(), sources: Vec::new(), slices: upload.slices };
+    let header = SegmentHeader {
+        log_uuid,
+        id,
+        encryption_key_id: String::new(),
+        sources: Vec::new(),
+        slices: upload.slices,
+    };
     let sealed = header.seal(upload.body)?;
     let path = paths::segment(replica.database(), id);
     let mut pause = Duration::from_millis(50);

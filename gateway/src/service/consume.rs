@@ -83,7 +83,9 @@ async fn resolve(
         })
         .collect();
     let beyond = |from: &BTreeMap<Bucket, Offset>| {
-        from.iter().map(|(bucket, offset)| (*bucket, *offset)).find(|(bucket, offset)| *offset > tail(database, table, *bucket))
+        from.iter()
+            .map(|(bucket, offset)| (*bucket, *offset))
+            .find(|(bucket, offset)| *offset > tail(database, table, *bucket))
     };
     if beyond(&from).is_some() {
         database.replica().confirm_tail().await?;
@@ -114,12 +116,19 @@ fn rows_ahead(database: &Database, table: &Table, from: &BTreeMap<Bucket, Offset
 }
 
 /// Waits until there is a row, the table goes, or the deadline comes. Sends a request each [`POLL_PAUSE`], shared by all who wait.
-async fn wait_for_rows(database: &Database, table: &Table, page: &ReadPage, deadline: Instant) -> Result<(), Problem> {
+async fn wait_for_rows(
+    database: &Database,
+    table: &Table,
+    page: &ReadPage,
+    deadline: Instant,
+) -> Result<(), Problem> {
     let replica = database.replica();
     let mut next = replica.watch();
     while Instant::now() < deadline {
         next.mark_unchanged();
-        if rows_ahead(database, table, &page.next) > 0 || replica.fold().state.tables().live(table.id).is_none() {
+        if rows_ahead(database, table, &page.next) > 0
+            || replica.fold().state.tables().live(table.id).is_none()
+        {
             return Ok(());
         }
         tokio::select! {

@@ -25,7 +25,9 @@ pub(super) fn no_such_database(name: &Name) -> Problem {
 pub(super) fn no_such_table(database: &Name, table: &Name) -> Problem {
     Problem::new(
         Kind::NoSuchTable,
-        format!("there is no table {table} in database {database}; create it with PUT, or append with create=true"),
+        format!(
+            "there is no table {table} in database {database}; create it with PUT, or append with create=true"
+        ),
     )
 }
 
@@ -38,16 +40,20 @@ pub(super) fn of_failure(database: &Database, table: Option<&Name>, failure: Fai
             format!("the producer's next Producer-Seq is {expected}: send that request first"),
         )
         .with("expected", expected),
-        Failure::Overloaded => Problem::new(Kind::Overloaded, "this gateway's buffer is full; the rows were not taken")
-            .with_retry_after(OVERLOADED_RETRY_AFTER_SECONDS),
-        Failure::ReadOnly(why) => {
-            Problem::new(Kind::StoreUnavailable, format!("the store cannot be written now, so this gateway is read-only: {why}"))
-                .with_retry_after(retry_after_seconds())
+        Failure::Overloaded => {
+            Problem::new(Kind::Overloaded, "this gateway's buffer is full; the rows were not taken")
+                .with_retry_after(OVERLOADED_RETRY_AFTER_SECONDS)
         }
-        Failure::NotProposed => {
-            Problem::new(Kind::StoreUnavailable, "the deadline came before the rows could be written; they were not taken")
-                .with_retry_after(retry_after_seconds())
-        }
+        Failure::ReadOnly(why) => Problem::new(
+            Kind::StoreUnavailable,
+            format!("the store cannot be written now, so this gateway is read-only: {why}"),
+        )
+        .with_retry_after(retry_after_seconds()),
+        Failure::NotProposed => Problem::new(
+            Kind::StoreUnavailable,
+            "the deadline came before the rows could be written; they were not taken",
+        )
+        .with_retry_after(retry_after_seconds()),
         Failure::Draining => {
             Problem::new(Kind::Draining, "this gateway is going down; ask another").with_retry_after(1)
         }

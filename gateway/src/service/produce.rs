@@ -6,9 +6,9 @@ use arrow::record_batch::RecordBatch;
 use frazil_log::format::commit::ProducerStamp;
 use frazil_log::format::entry::Entry;
 use frazil_log::id::{Bucket, TableId};
+use frazil_log::schema::TableSpec;
 use frazil_log::schema::bucket::{assign, key_columns};
 use frazil_log::schema::options::Options;
-use frazil_log::schema::TableSpec;
 use frazil_log::state::verdict::{Acceptance, Refusal};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
@@ -63,12 +63,13 @@ impl Gateway {
     fn ack(&self, table: TableId, request: &Produce, answer: Answer) -> Ack {
         let sent = request.batch.num_rows() as u64;
         match answer {
-            Answer::Forgotten => Ack { rows: sent, slot: None, duplicate: true, created: None, buckets: None },
+            Answer::Forgotten => {
+                Ack { rows: sent, slot: None, duplicate: true, created: None, buckets: None }
+            }
             Answer::Accepted { acceptance: Acceptance { slot, appended }, duplicate } => {
                 let own = appended.iter().filter(|appended| appended.table == table);
-                let buckets: Vec<BucketRange> = own
-                    .map(|it| BucketRange { bucket: it.bucket.0, start: it.start, end: it.end })
-                    .collect();
+                let buckets: Vec<BucketRange> =
+                    own.map(|it| BucketRange { bucket: it.bucket.0, start: it.start, end: it.end }).collect();
                 if !duplicate {
                     self.inner.parts.metrics.rows_produced_total.inc_by(sent);
                 }
@@ -103,7 +104,12 @@ fn hash(table: TableId, request: &Produce) -> u128 {
     hasher.digest128()
 }
 
-fn acts(database: &Database, table: TableId, spec: &TableSpec, request: &Produce) -> Result<Vec<Act>, Problem> {
+fn acts(
+    database: &Database,
+    table: TableId,
+    spec: &TableSpec,
+    request: &Produce,
+) -> Result<Vec<Act>, Problem> {
     let mut acts = Vec::new();
     if let Some(spec) = &request.create {
         acts.push(Act::Entry(Entry::TableCreated {
@@ -135,7 +141,11 @@ fn acts(database: &Database, table: TableId, spec: &TableSpec, request: &Produce
 }
 
 /// Splits a batch by bucket, buckets ascending, the order of rows kept.
-fn by_bucket(database: &Database, spec: &TableSpec, request: &Produce) -> Result<Vec<(Bucket, RecordBatch)>, Problem> {
+fn by_bucket(
+    database: &Database,
+    spec: &TableSpec,
+    request: &Produce,
+) -> Result<Vec<(Bucket, RecordBatch)>, Problem> {
     let batch = &request.batch;
     if batch.num_rows() == 0 {
         return Ok(Vec::new());

@@ -3,6 +3,8 @@ pub mod commit;
 pub mod env;
 pub mod error;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod id;
 pub mod plan;
 pub mod planted;

@@ -24,14 +24,7 @@ impl World {
 
     /// Makes `visits (key BIGINT NOT NULL, page STRING)` and gives the path of its rows.
     async fn visits(&self) -> String {
-        self.a
-            .http
-            .put(
-                &table("visits"),
-                r#"{"columns":"key BIGINT NOT NULL, page STRING"}"#,
-            )
-            .await
-            .ok(201);
+        self.a.http.put(&table("visits"), r#"{"columns":"key BIGINT NOT NULL, page STRING"}"#).await.ok(201);
         format!("{}/rows", table("visits"))
     }
 }

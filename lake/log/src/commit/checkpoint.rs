@@ -43,7 +43,8 @@ impl Replica {
         loop {
             let due = self.fold().due.first().cloned();
             let at = *next.borrow_and_update();
-            let ripe = due.filter(|due| eager || due.last_writer == incarnation || at >= due.slot + PATIENCE_SLOTS);
+            let ripe =
+                due.filter(|due| eager || due.last_writer == incarnation || at >= due.slot + PATIENCE_SLOTS);
             let Some(due) = ripe else {
                 if next.changed().await.is_err() {
                     return;
@@ -51,6 +52,10 @@ impl Replica {
                 continue;
             };
             if let Err(error) = self.write_checkpoint(&due).await {
+                if error.kind() == ErrorKind::Diverged {
+                    tracing::error!(database = %self.database(), slot = due.slot, %error, "a checkpoint differs from this node's fold");
+                    return;
+                }
                 tracing::warn!(database = %self.database(), slot = due.slot, %error, "a checkpoint could not be written; trying again");
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
@@ -66,7 +71,8 @@ impl Replica {
         }
         let page_path = paths::index(self.database(), due.from, due.slot);
         self.create(&page_path, &due.page).await.context(|| format!("writing index page {page_path}"))?;
-        let page = PageRef { from: due.from, to: due.slot, level: 0, bytes: due.page.envelope.object_bytes() };
+        let page =
+            PageRef { from: due.from, to: due.slot, level: 0, bytes: due.page.envelope.object_bytes() };
         let list = self.page_list(page).await?;
         let uuid = self.fold().state.identity().uuid;
         let sealed = seal_checkpoint(uuid, due.slot, due.log_hash, due.state.clone(), &list)?;
@@ -82,11 +88,14 @@ impl Replica {
     /// Rule 9: the state at a slot is one.
     fn adopt(&self, due: &DueCheckpoint, path: &Path, found: &Checkpoint) -> Result<()> {
         if found.state != due.state {
-            return Err(Error::internal(format!(
-                "{path}: the state at slot {} differs from this node's fold (log hash {:032x} there, {:032x} here); one of \
+            return Err(Error::new(
+                ErrorKind::Diverged,
+                format!(
+                    "{path}: the state at slot {} differs from this node's fold (log hash {:032x} there, {:032x} here); one of \
                  the two programs is wrong; this node does not write checkpoints any more: run `frazil verify`",
-                due.slot, found.header.log_hash, due.log_hash
-            )));
+                    due.slot, found.header.log_hash, due.log_hash
+                ),
+            ));
         }
         self.fold_mut().settle(due.slot, found.pages.clone());
         Ok(())
@@ -94,10 +103,14 @@ impl Replica {
 
     /// The pages up to and with `page`; merged ones that the janitor has written take the place of theirs.
     async fn page_list(&self, page: PageRef) -> Result<Vec<PageRef>> {
-        let mut list: Vec<PageRef> = self.fold().pages.iter().filter(|old| old.to <= page.from).cloned().collect();
+        let mut list: Vec<PageRef> =
+            self.fold().pages.iter().filter(|old| old.to <= page.from).cloned().collect();
         let reached = list.last().map_or(0, |last| last.to);
         if reached != page.from {
-            return Err(Error::internal(format!("index pages end at slot {reached}, the next begins at {}", page.from)));
+            return Err(Error::internal(format!(
+                "index pages end at slot {reached}, the next begins at {}",
+                page.from
+            )));
         }
         list.push(page);
         if list.len() < pages::MERGE_FAN_IN {

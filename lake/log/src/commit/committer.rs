@@ -38,7 +38,11 @@ pub struct CommitterOptions {
 
 impl Default for CommitterOptions {
     fn default() -> Self {
-        Self { flights_max: 4, retry_pause: Duration::from_millis(50), retry_pause_max: Duration::from_secs(1) }
+        Self {
+            flights_max: 4,
+            retry_pause: Duration::from_millis(50),
+            retry_pause_max: Duration::from_secs(1),
+        }
     }
 }
 
@@ -162,8 +166,13 @@ impl Flight {
             self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
             if losses >= 2 {
                 // A process that slept during its only PUTs knows times of minutes.
-                let p50 = self.committer.put_time(50).unwrap_or(Duration::from_millis(20)).min(inner.options.retry_pause_max);
-                let jitter = inner.replica.env().entropy.bits() % u64::try_from(p50.as_micros().max(1)).unwrap_or(1);
+                let p50 = self
+                    .committer
+                    .put_time(50)
+                    .unwrap_or(Duration::from_millis(20))
+                    .min(inner.options.retry_pause_max);
+                let jitter =
+                    inner.replica.env().entropy.bits() % u64::try_from(p50.as_micros().max(1)).unwrap_or(1);
                 tokio::time::sleep(Duration::from_micros(jitter)).await;
             }
             let mut slots = inner.slots.lock();
@@ -188,7 +197,12 @@ enum Landed {
 
 impl Committer {
     /// A committer that writes as `writer`.
-    pub fn new(replica: Replica, writer: WriterInfo, options: CommitterOptions, listener: PutListener) -> Self {
+    pub fn new(
+        replica: Replica,
+        writer: WriterInfo,
+        options: CommitterOptions,
+        listener: PutListener,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(options.flights_max));
         let inner = Inner {
             replica,
@@ -318,8 +332,12 @@ impl Committer {
                 self.believe_ours(commit, sent).await.map(Some)
             }
             Ok(SlotRead::Present(_)) => Ok(Some(Landed::Lost)),
-            Ok(SlotRead::Absent) if replica.next() > slot => Ok(self.folded_as(commit).or(Some(Landed::Lost))),
-            Ok(SlotRead::Absent) if replica.protocol().fold.planted.has(Bug::GiveUpUnknown) => Ok(Some(Landed::Lost)),
+            Ok(SlotRead::Absent) if replica.next() > slot => {
+                Ok(self.folded_as(commit).or(Some(Landed::Lost)))
+            }
+            Ok(SlotRead::Absent) if replica.protocol().fold.planted.has(Bug::GiveUpUnknown) => {
+                Ok(Some(Landed::Lost))
+            }
             Ok(SlotRead::Absent) => Ok(None),
             Err(error) if error.is_retryable() || error.kind() == ErrorKind::Denied => Ok(None),
             Err(error) => Err(error),

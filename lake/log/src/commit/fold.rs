@@ -75,11 +75,14 @@ impl Fold {
             && *own != hash
             && commit.header.slot != 0
         {
-            return Err(Error::new(ErrorKind::Diverged, format!(
-                "log hash at slot {slot}: this node folded {own:032x}, the writer of slot {} ({} {}) folded {hash:032x}; \
+            return Err(Error::new(
+                ErrorKind::Diverged,
+                format!(
+                    "log hash at slot {slot}: this node folded {own:032x}, the writer of slot {} ({} {}) folded {hash:032x}; \
                  one of the two is wrong, and this node stops before it answers anything (rule 9)",
-                commit.header.slot, commit.header.writer.incarnation, commit.header.writer.version
-            )));
+                    commit.header.slot, commit.header.writer.incarnation, commit.header.writer.version
+                ),
+            ));
         }
         self.absorb_unchecked(commit)
     }

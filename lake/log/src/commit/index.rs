@@ -111,13 +111,20 @@ impl Replica {
                 break;
             }
             let header = self.page_header(page).await?;
-            let Some(part) = header.header.part(key).filter(|part| search.wants(&part.offsets)) else { continue };
+            let Some(part) = header.header.part(key).filter(|part| search.wants(&part.offsets)) else {
+                continue;
+            };
             let places = match self.page_cache().part(page, key) {
                 Some(places) => places,
                 None => {
                     let places = Arc::new(self.read_part(page, &header, key).await?);
                     let bytes = part.body.end - part.body.start;
-                    self.page_cache().keep_part(page, *key, &places, usize::try_from(bytes).unwrap_or(usize::MAX));
+                    self.page_cache().keep_part(
+                        page,
+                        *key,
+                        &places,
+                        usize::try_from(bytes).unwrap_or(usize::MAX),
+                    );
                     places
                 }
             };
@@ -135,7 +142,8 @@ impl Replica {
             let Some(head) = self.store().get_prefix(&path, PAGE_HEAD_BYTES).await? else {
                 return Err(self.page_is_gone(page).await);
             };
-            let envelope = Envelope::decode(path.as_ref(), &head.bytes, crate::format::envelope::ObjectKind::IndexPage)?;
+            let envelope =
+                Envelope::decode(path.as_ref(), &head.bytes, crate::format::envelope::ObjectKind::IndexPage)?;
             let mut bytes = head.bytes.to_vec();
             if (bytes.len() as u64) < envelope.body_start() && head.size > bytes.len() as u64 {
                 let rest = bytes.len() as u64..envelope.body_start();
@@ -180,7 +188,9 @@ impl Replica {
     pub async fn read_page(&self, page: &PageRef) -> Result<PlaceMap> {
         let path = paths::index(self.database(), page.from, page.to);
         let read = async {
-            let Some(object) = self.store().get(&path).await? else { return Err(self.page_is_gone(page).await) };
+            let Some(object) = self.store().get(&path).await? else {
+                return Err(self.page_is_gone(page).await);
+            };
             decode_page(path.as_ref(), &object.bytes, &page.slots()).map(|(_, places)| places)
         };
         match read.await {
@@ -198,7 +208,13 @@ impl Replica {
         };
         let still_listed = self.fold().pages.contains(page);
         let kind = if still_listed && !is_behind { ErrorKind::Corrupt } else { ErrorKind::Stale };
-        Error::new(kind, format!("{}: expected an index page, found nothing", paths::index(self.database(), page.from, page.to)))
+        Error::new(
+            kind,
+            format!(
+                "{}: expected an index page, found nothing",
+                paths::index(self.database(), page.from, page.to)
+            ),
+        )
     }
 
     /// Takes over the page list of the newest checkpoint that is folded here. Says whether there are newer ones.
@@ -207,7 +223,8 @@ impl Replica {
         let next = self.next();
         let is_behind = checkpoints.first().is_some_and(|(newest, _)| *newest > next);
         for (slot, _) in checkpoints.into_iter().filter(|(slot, _)| *slot <= next) {
-            let read = open::read_checkpoint(self.store(), self.database(), slot, &self.protocol().fold).await?;
+            let read =
+                open::read_checkpoint(self.store(), self.database(), slot, &self.protocol().fold).await?;
             if let Some(found) = read {
                 self.fold_mut().settle(slot, found.pages);
                 break;
@@ -219,7 +236,8 @@ impl Replica {
     /// A page that cannot be read is made again from its slots, if they and the checkpoint before them are still there.
     async fn rebuild(&self, page: &PageRef, error: Error) -> Result<LoadedHeader> {
         let Some(places) = self.refold(page, &error).await? else { return Err(error) };
-        let sealed = crate::format::page::seal_page(self.fold().state.identity().uuid, page.slots(), 0, &places)?;
+        let sealed =
+            crate::format::page::seal_page(self.fold().state.identity().uuid, page.slots(), 0, &places)?;
         let (envelope, header) = PageHeader::decode("a page made again", &sealed.to_vec(), &page.slots())?;
         for (key, places) in places {
             let bytes = places.len() * size_of::<Place>();
@@ -245,7 +263,10 @@ impl Replica {
         );
         while fold.state.next() < page.to {
             let slot = fold.state.next();
-            let read = self.read_slot(slot).await.context(|| format!("making index page {}-{} again", page.from, page.to))?;
+            let read = self
+                .read_slot(slot)
+                .await
+                .context(|| format!("making index page {}-{} again", page.from, page.to))?;
             let SlotRead::Present(commit) = read else { return Ok(None) };
             fold.absorb(&commit)?;
         }

@@ -10,8 +10,8 @@ pub mod fold;
 mod index;
 pub mod open;
 mod proof;
-#[cfg(test)]
-pub(crate) mod tests;
 mod refold;
 pub mod replica;
 mod rows;
+#[cfg(test)]
+pub(crate) mod tests;

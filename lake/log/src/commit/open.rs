@@ -30,13 +30,21 @@ pub async fn newest_checkpoint(store: &Store, database: &Name) -> Result<Option<
 }
 
 /// Reads and decodes one checkpoint.
-pub async fn read_checkpoint(store: &Store, database: &Name, slot: Slot, rules: &FoldRules) -> Result<Option<Fold>> {
+pub async fn read_checkpoint(
+    store: &Store,
+    database: &Name,
+    slot: Slot,
+    rules: &FoldRules,
+) -> Result<Option<Fold>> {
     let path = paths::checkpoint(database, slot);
     let Some(object) = store.get(&path).await? else { return Ok(None) };
     let checkpoint = Checkpoint::decode(path.as_ref(), &object.bytes, slot)?;
     let start = checkpoint.header.state_start(object.bytes.len() as u64);
     let state = State::decode(path.as_ref(), start, &checkpoint.state, rules.clone())?;
-    if state.next() != slot || state.identity().uuid != checkpoint.header.log_uuid || state.identity().database != *database {
+    if state.next() != slot
+        || state.identity().uuid != checkpoint.header.log_uuid
+        || state.identity().database != *database
+    {
         return Err(Error::corrupt(format!(
             "{path}: expected the state of database {database} at slot {slot}, found {} at slot {}",
             state.identity().database,
@@ -56,7 +64,11 @@ const LISTS_TRIED_MAX: usize = 4;
 pub(super) async fn load(store: &Store, database: &Name, rules: &FoldRules) -> Result<Fold> {
     let mut known = None;
     for _ in 0..LISTS_TRIED_MAX {
-        let listed: Vec<Slot> = checkpoints(store, database, CHECKPOINTS_TRIED_MAX).await?.iter().map(|(slot, _)| *slot).collect();
+        let listed: Vec<Slot> = checkpoints(store, database, CHECKPOINTS_TRIED_MAX)
+            .await?
+            .iter()
+            .map(|(slot, _)| *slot)
+            .collect();
         let (mut first_error, mut vanished) = (None, false);
         for slot in &listed {
             match read_checkpoint(store, database, *slot, rules).await {
@@ -81,7 +93,8 @@ pub(super) async fn load(store: &Store, database: &Name, rules: &FoldRules) -> R
             return Err(Error::new(ErrorKind::NotFound, nothing));
         }
     }
-    let moving = format!("the checkpoints of database {database} were deleted each time before they could be read");
+    let moving =
+        format!("the checkpoints of database {database} were deleted each time before they could be read");
     Err(Error::new(ErrorKind::Unavailable, moving))
 }
 

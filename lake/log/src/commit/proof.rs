@@ -37,7 +37,14 @@ impl Proof {
     }
 
     /// Whether an observation whose request was sent at `sent`, and whose answer is here `now`, may be believed without a LIST.
-    pub(super) fn covers(&self, sent: Moment, now: Moment, what: Observation, age_max: Duration, planted: Planted) -> bool {
+    pub(super) fn covers(
+        &self,
+        sent: Moment,
+        now: Moment,
+        what: Observation,
+        age_max: Duration,
+        planted: Planted,
+    ) -> bool {
         if planted.has(Bug::NoProof) {
             return true;
         }

@@ -8,8 +8,8 @@
 //! Start reading at [`Replica::advance`].
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future;
@@ -53,6 +53,8 @@ struct Inner {
     proof: Mutex<Proof>,
     turn: tokio::sync::Mutex<Turn>,
     asked: AtomicU64,
+    /// Why this node folds no more (rule 9).
+    stopped: OnceLock<String>,
     /// How often the fold began again from a checkpoint.
     jumps: AtomicU64,
     polls: tokio::sync::Mutex<()>,
@@ -97,6 +99,7 @@ impl Replica {
                 proof: Mutex::new(proof),
                 turn: tokio::sync::Mutex::new(Turn { confirmed: 0 }),
                 asked: AtomicU64::new(0),
+                stopped: OnceLock::new(),
                 jumps: AtomicU64::new(0),
                 polls: tokio::sync::Mutex::new(()),
                 polled: Mutex::new(None),
@@ -144,6 +147,13 @@ impl Replica {
 
     pub(super) fn page_cache(&self) -> &PageCache {
         &self.inner.pages
+    }
+
+    /// Where the log was made and where it lies now, if that is not the same place: a copied prefix is a different log.
+    pub fn moved_from(&self) -> Option<(String, String)> {
+        let made = self.fold().state.identity().home.clone();
+        let here = self.inner.store.home().unwrap_or_default();
+        (!made.is_empty() && made != here).then_some((made, here))
     }
 
     /// The next slot to fold.
@@ -248,7 +258,13 @@ impl Replica {
     pub fn proof_is_old(&self) -> bool {
         let now = self.inner.env.now();
         let age_max = self.inner.protocol.proof_age_max;
-        !self.inner.proof.lock().covers(now, now, Observation::Absent, age_max, self.inner.protocol.fold.planted)
+        !self.inner.proof.lock().covers(
+            now,
+            now,
+            Observation::Absent,
+            age_max,
+            self.inner.protocol.fold.planted,
+        )
     }
 
     /// Whether a PUT that leaves now needs a LIST beside it. The planted designs that judge a PUT otherwise (T-x3, T-x6) send none.
@@ -258,6 +274,9 @@ impl Replica {
     }
 
     async fn advance(&self, goal: Option<Slot>) -> Result<Slot> {
+        if let Some(why) = self.inner.stopped.get() {
+            return Err(Error::new(ErrorKind::Diverged, why.clone()));
+        }
         let mut read_ahead = 1;
         loop {
             while self.fold_arrived().await? {}
@@ -284,7 +303,9 @@ impl Replica {
                     None => return Ok(self.next()),
                     Some(commit) => match self.absorb(&commit) {
                         Err(error) if error.kind() == ErrorKind::Diverged => {
-                            self.judge_divergence(&commit, error).await?;
+                            if let Err(error) = self.judge_divergence(&commit, error).await {
+                                return Err(self.stop(error));
+                            }
                             self.absorb(&commit)?;
                         }
                         absorbed => absorbed?,
@@ -386,6 +407,19 @@ impl Replica {
             }
         }
         waiting.clear();
+    }
+
+    /// Rule 9: the odd one stops. An error that may pass (a store that is away) stops nobody.
+    fn stop(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::Diverged && self.inner.stopped.set(error.to_string()).is_ok() {
+            tracing::error!(database = %self.inner.database, %error, "this node folds no more; next: run `frazil verify`, then restart it with the version that the others run");
+        }
+        error
+    }
+
+    /// Why this node folds no more, if so.
+    pub fn stopped(&self) -> Option<&str> {
+        self.inner.stopped.get().map(String::as_str)
     }
 
     /// Folds a commit if it is the next; it may have been folded meanwhile.

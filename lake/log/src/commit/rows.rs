@@ -46,7 +46,12 @@ impl Replica {
     /// # Errors
     /// `Stale` if the object was trimmed (rule 27): confirm the tail, find the [places](Self::places) again, and go on by
     /// offset. `Corrupt` if its bytes are not what was written, or if it is gone although it should not be.
-    pub async fn read_place(&self, place: &Place, fields: &[FieldRef], wanted: &[usize]) -> Result<Vec<RecordBatch>> {
+    pub async fn read_place(
+        &self,
+        place: &Place,
+        fields: &[FieldRef],
+        wanted: &[usize],
+    ) -> Result<Vec<RecordBatch>> {
         let path = self.object_path(&place.object);
         let source = StoredObject { store: self.store(), path: &path };
         let body = BodyPlace { object: path.as_ref(), start: place.body_start };
@@ -76,10 +81,11 @@ impl Replica {
         let same = self.holds(place, path).await;
         match same {
             Ok(true) if error.kind() == ErrorKind::Corrupt => error,
-            Ok(_) => {
-                Error::new(ErrorKind::Stale, format!("{path} no longer holds offsets {:?}: it was trimmed", place.offsets))
-                    .with_source(error)
-            }
+            Ok(_) => Error::new(
+                ErrorKind::Stale,
+                format!("{path} no longer holds offsets {:?}: it was trimmed", place.offsets),
+            )
+            .with_source(error),
             Err(why) if why.is_retryable() => why,
             Err(_) => error,
         }

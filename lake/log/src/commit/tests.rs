@@ -25,7 +25,8 @@ pub(crate) fn writer(env: &Env) -> WriterInfo {
 }
 
 pub(crate) fn create_table(table: u64, name: &str, env: &Env) -> Entry {
-    let request = TableRequest { columns: Some("id BIGINT NOT NULL, url STRING".into()), ..TableRequest::default() };
+    let request =
+        TableRequest { columns: Some("id BIGINT NOT NULL, url STRING".into()), ..TableRequest::default() };
     let spec = build(&request).unwrap();
     Entry::TableCreated { table: TableId(table), name: Name::new(name).unwrap(), uuid: env.uuid(), spec }
 }
@@ -80,7 +81,9 @@ async fn a_thousand_slots_later_a_cold_start_begins_at_the_checkpoint() {
     for n in 0..1_005u64 {
         let name = format!("t{n}");
         let entry = create_table(n + 1, &name, &env);
-        a.write(Flush { proposals: vec![proposal(n, n + 1, &env, entry)], ..Flush::default() }).await.unwrap();
+        a.write(Flush { proposals: vec![proposal(n, n + 1, &env, entry)], ..Flush::default() })
+            .await
+            .unwrap();
     }
     let due = a.replica().fold().due.clone();
     assert_eq!(due.iter().map(|due| due.slot).collect::<Vec<_>>(), [1_000]);

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::envelope::{self, ENVELOPE_BYTES, Envelope, ObjectKind, Sealed};
+use super::hex;
 use super::wire::{Reader, Writer};
 use crate::error::{Error, Result};
 use crate::id::{Slot, Uuid};
@@ -26,6 +27,7 @@ pub struct CheckpointHeader {
     /// It covers the slots below this.
     pub slot: Slot,
     /// The log hash there.
+    #[serde(serialize_with = "hex::u128")]
     pub log_hash: u128,
     /// The version of the program that wrote it.
     pub version: String,

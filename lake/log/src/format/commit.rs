@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::entry::{ENTRY_BYTES_MIN, Entry};
 use super::envelope::{self, ENVELOPE_BYTES, Envelope, ObjectKind, Sealed};
+use super::hex;
 use super::slice::{SLICE_BYTES_MIN, Slice, SliceHome};
 use super::wire::{Reader, Writer};
 use crate::error::Result;
@@ -31,6 +32,7 @@ pub struct CommitHeader {
     /// This PUT's name; all copies of one PUT share it (rule 5).
     pub put_id: Ulid,
     /// The writer's fold: the next slot it would have folded, and its log hash there (rule 9).
+    #[serde(serialize_with = "hex::folded")]
     pub folded: (Slot, u128),
     /// The writer's clock (rule 13).
     pub time: TimeMicros,
@@ -80,6 +82,7 @@ pub struct Proposal {
     /// The producer and its count, if it is one that counts (rule 3).
     pub producer: Option<ProducerStamp>,
     /// XXH3-128 of the request; 0 where there is no producer.
+    #[serde(serialize_with = "hex::u128")]
     pub request_hash: u128,
     /// What it does, taken whole or not at all.
     pub entries: Vec<Entry>,
@@ -169,6 +172,7 @@ pub struct Commit {
     /// Its header.
     pub header: CommitHeader,
     /// XXH3-128 of the header's bytes: what the log hash takes in for the entries (rule 9).
+    #[serde(serialize_with = "hex::u128")]
     pub entries_hash: u128,
 }
 

@@ -19,6 +19,7 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::hex;
 use super::wire::{Reader, Writer};
 use crate::error::{Error, Result};
 
@@ -80,8 +81,10 @@ pub struct Envelope {
     /// Bytes of the body.
     pub body_bytes: u64,
     /// XXH3-128 of header and body.
+    #[serde(serialize_with = "hex::u128")]
     pub content_hash: u128,
     /// XXH3-64 of the header.
+    #[serde(serialize_with = "hex::u64")]
     pub header_checksum: u64,
 }
 

@@ -13,8 +13,12 @@ pub mod checkpoint;
 pub mod commit;
 pub mod entry;
 pub mod envelope;
+mod hex;
 pub mod page;
 pub mod segment;
 pub mod slice;
 pub(crate) mod spec;
 pub mod wire;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -19,6 +19,7 @@ use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::envelope::{self, ENVELOPE_BYTES, Envelope, ObjectKind, Sealed};
+use super::hex;
 use super::segment::ObjectId;
 use super::slice::{SLICE_BYTES_MIN, Slice, decode_stream};
 use super::wire::{Reader, Writer};
@@ -114,6 +115,7 @@ pub struct PageHeader {
     /// The slots that it covers.
     pub slots: Range<Slot>,
     /// The log hash at the end of them.
+    #[serde(serialize_with = "hex::u128")]
     pub log_hash: u128,
     /// What lies in the body, keys ascending.
     pub directory: Vec<PagePart>,
@@ -131,6 +133,7 @@ pub struct PagePart {
     /// Where in the body.
     pub body: Range<u64>,
     /// XXH3-64 of the part.
+    #[serde(serialize_with = "hex::u64")]
     pub checksum: u64,
 }
 

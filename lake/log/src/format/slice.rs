@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::hex;
 use super::page::StreamKey;
 use super::wire::{Reader, Writer};
 use crate::error::Result;
@@ -54,6 +55,7 @@ pub struct Slice {
     /// Statistics by column, where they were taken; conservative if absent.
     pub statistics: Vec<ColumnStatistics>,
     /// XXH3-64 of the slice's bytes.
+    #[serde(serialize_with = "hex::u64")]
     pub checksum: u64,
 }
 
@@ -103,6 +105,7 @@ pub struct BatchLayout {
     /// Bytes of the buffers, a multiple of 8.
     pub body_len: u64,
     /// XXH3-64 of the `metadata_len` bytes.
+    #[serde(serialize_with = "hex::u64")]
     pub metadata_checksum: u64,
     /// One per column of the slice, in the same order; the ranges tile the body.
     pub chunks: Vec<ColumnChunk>,
@@ -116,6 +119,7 @@ pub struct ColumnChunk {
     /// How many bytes.
     pub len: u64,
     /// XXH3-64 of them.
+    #[serde(serialize_with = "hex::u64")]
     pub checksum: u64,
 }
 
@@ -127,8 +131,10 @@ pub struct ColumnStatistics {
     /// How many nulls.
     pub nulls: u32,
     /// A lower bound in Iceberg's single-value bytes, empty if unknown. Strings and binaries are cut to 16 bytes.
+    #[serde(serialize_with = "hex::bytes")]
     pub min: Vec<u8>,
     /// An upper bound, likewise; a cut one is rounded up, or empty if that cannot be.
+    #[serde(serialize_with = "hex::bytes")]
     pub max: Vec<u8>,
 }
 

@@ -7,3 +7,6 @@ pub mod pages;
 pub mod places;
 pub mod rollup;
 pub mod trim;
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,11 @@ fn age(seen: &CheckpointSeen, now: TimeMicros) -> Duration {
 /// The slot below which everything is covered by a checkpoint that is old enough, and not between the two newest.
 ///
 /// `checkpoints` newest first, `now` by the store's clock.
-pub fn trim_point(checkpoints: &[CheckpointSeen], now: TimeMicros, age_min: Duration) -> Option<CheckpointSeen> {
+pub fn trim_point(
+    checkpoints: &[CheckpointSeen],
+    now: TimeMicros,
+    age_min: Duration,
+) -> Option<CheckpointSeen> {
     let second_newest = checkpoints.get(1)?;
     checkpoints.iter().find(|seen| age(seen, now) >= age_min && seen.slot <= second_newest.slot).copied()
 }
@@ -54,7 +58,11 @@ pub fn holders(current: &State, then: &State, now: TimeMicros) -> Vec<StreamKey>
 
 /// The checkpoints that may be deleted: all but the two newest, the one that a trim relies on and those after it at the pace of
 /// a ladder, so that there is always one that will soon be old enough.
-pub fn checkpoints_to_delete(checkpoints: &[CheckpointSeen], now: TimeMicros, age_min: Duration) -> Vec<Slot> {
+pub fn checkpoints_to_delete(
+    checkpoints: &[CheckpointSeen],
+    now: TimeMicros,
+    age_min: Duration,
+) -> Vec<Slot> {
     let rung = (age_min / LADDER_RUNGS).max(Duration::from_micros(1)).as_micros();
     let base = trim_point(checkpoints, now, age_min);
     let mut rungs = BTreeSet::new();
@@ -78,7 +86,10 @@ mod tests {
     const HOUR: i64 = 3_600_000_000;
 
     fn seen(slots_and_hours: &[(Slot, i64)]) -> Vec<CheckpointSeen> {
-        slots_and_hours.iter().map(|(slot, hour)| CheckpointSeen { slot: *slot, written: hour * HOUR }).collect()
+        slots_and_hours
+            .iter()
+            .map(|(slot, hour)| CheckpointSeen { slot: *slot, written: hour * HOUR })
+            .collect()
     }
 
     #[test]

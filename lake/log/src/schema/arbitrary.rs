@@ -11,14 +11,7 @@ pub(crate) fn types(levels: u32) -> impl Strategy<Value = Type> {
         prop_oneof![
             nested(inner.clone()).prop_map(|element| Type::List(Box::new(element))),
             (inner.clone(), nested(inner.clone())).prop_map(|(key, value)| {
-                Type::Map(
-                    Box::new(Nested {
-                        id: 0,
-                        required: true,
-                        ty: key,
-                    }),
-                    Box::new(value),
-                )
+                Type::Map(Box::new(Nested { id: 0, required: true, ty: key }), Box::new(value))
             }),
             fields(inner, 4).prop_map(Type::Struct),
         ]
@@ -51,21 +44,14 @@ fn primitives() -> impl Strategy<Value = Type> {
         Just(Type::Date),
         Just(Type::Time),
         (any::<bool>(), any::<bool>()).prop_map(|(nanos, zone)| {
-            let unit = if nanos {
-                TimestampUnit::Nanos
-            } else {
-                TimestampUnit::Micros
-            };
+            let unit = if nanos { TimestampUnit::Nanos } else { TimestampUnit::Micros };
             Type::Timestamp { unit, zone }
         }),
         Just(Type::String),
         Just(Type::Uuid),
         (1u32..=1_048_576).prop_map(Type::Fixed),
         Just(Type::Binary),
-        (1u32..=65_536).prop_map(|length| Type::Vector {
-            length,
-            element_id: 0
-        }),
+        (1u32..=65_536).prop_map(|length| Type::Vector { length, element_id: 0 }),
     ]
 }
 
@@ -75,24 +61,13 @@ fn nested(inner: impl Strategy<Value = Type>) -> impl Strategy<Value = Nested> {
 
 fn fields(ty: impl Strategy<Value = Type>, count_max: usize) -> impl Strategy<Value = Vec<Column>> {
     // A leading letter keeps names clear of `__`; the place at the end makes them unique.
-    let field = (
-        "[a-zA-Zäß][a-zA-Z0-9_ .\"'`é日]{0,8}",
-        any::<bool>(),
-        ty,
-        "[^\0]{0,6}",
-    );
+    let field = ("[a-zA-Zäß][a-zA-Z0-9_ .\"'`é日]{0,8}", any::<bool>(), ty, "[^\0]{0,6}");
     proptest::collection::vec(field, 1..=count_max).prop_map(|fields| {
         let numbered = fields.into_iter().enumerate();
         numbered
             .map(|(place, (name, required, ty, doc))| {
                 let name = format!("{name}{place}");
-                Column {
-                    id: 0,
-                    name,
-                    required,
-                    ty,
-                    doc,
-                }
+                Column { id: 0, name, required, ty, doc }
             })
             .collect()
     })

@@ -49,33 +49,23 @@ impl Type {
     pub fn fixed(bytes: u64) -> Result<Self> {
         let length = bounded(bytes, FIXED_BYTES_MAX);
         length.map(Self::Fixed).ok_or_else(|| {
-            Error::invalid(format!(
-                "FIXED({bytes}) is out of bounds: give 1 to {FIXED_BYTES_MAX} bytes"
-            ))
+            Error::invalid(format!("FIXED({bytes}) is out of bounds: give 1 to {FIXED_BYTES_MAX} bytes"))
         })
     }
 
     /// A VECTOR whose element has no id yet, its bounds checked.
     pub fn vector(length: u64) -> Result<Self> {
         let checked = bounded(length, VECTOR_LENGTH_MAX);
-        checked
-            .map(|length| Self::Vector {
-                length,
-                element_id: 0,
-            })
-            .ok_or_else(|| {
-                Error::invalid(format!(
-                    "VECTOR({length}) is out of bounds: give 1 to {VECTOR_LENGTH_MAX} elements"
-                ))
-            })
+        checked.map(|length| Self::Vector { length, element_id: 0 }).ok_or_else(|| {
+            Error::invalid(format!(
+                "VECTOR({length}) is out of bounds: give 1 to {VECTOR_LENGTH_MAX} elements"
+            ))
+        })
     }
 
     /// Whether the type has no nested fields.
     pub fn is_primitive(&self) -> bool {
-        !matches!(
-            self,
-            Self::List(_) | Self::Map(..) | Self::Struct(_) | Self::Vector { .. }
-        )
+        !matches!(self, Self::List(_) | Self::Map(..) | Self::Struct(_) | Self::Vector { .. })
     }
 
     /// Whether a column of the type may choose the bucket: the types that Iceberg's `bucket` transform takes.
@@ -85,9 +75,7 @@ impl Type {
 }
 
 fn bounded(value: u64, max: u32) -> Option<u32> {
-    u32::try_from(value)
-        .ok()
-        .filter(|value| (1..=max).contains(value))
+    u32::try_from(value).ok().filter(|value| (1..=max).contains(value))
 }
 
 /// Two names with the same result are the same name. For the fold: stable forever.
@@ -104,17 +92,9 @@ pub(super) fn same_unicode(name: &str) -> String {
 /// which names are equal.
 pub(super) fn check_columns(columns: &[Column], same: fn(&str) -> String) -> Result<BTreeSet<FieldId>> {
     if columns.is_empty() {
-        return Err(Error::invalid(
-            "a table needs at least one column: give one such as `id BIGINT`",
-        ));
+        return Err(Error::invalid("a table needs at least one column: give one such as `id BIGINT`"));
     }
-    let mut walk = Walk {
-        same,
-        path: Vec::new(),
-        fields: 0,
-        text_bytes: 0,
-        ids: BTreeSet::new(),
-    };
+    let mut walk = Walk { same, path: Vec::new(), fields: 0, text_bytes: 0, ids: BTreeSet::new() };
     walk.columns(columns)?;
     Ok(walk.ids)
 }
@@ -150,9 +130,9 @@ impl<'a> Walk<'a> {
             }
             if column.doc.len() > COMMENT_BYTES_MAX {
                 let bytes = column.doc.len();
-                return Err(self.fail(&format!(
-                    "its comment has {bytes} bytes, {COMMENT_BYTES_MAX} are allowed"
-                )));
+                return Err(
+                    self.fail(&format!("its comment has {bytes} bytes, {COMMENT_BYTES_MAX} are allowed"))
+                );
             }
             self.text_bytes += column.name.len() + column.doc.len();
             if self.text_bytes > TEXT_BYTES_MAX {
@@ -169,9 +149,9 @@ impl<'a> Walk<'a> {
     fn name(&self, name: &str) -> Result<()> {
         if name.len() > COLUMN_NAME_BYTES_MAX {
             let bytes = name.len();
-            return Err(self.fail(&format!(
-                "its name has {bytes} bytes, {COLUMN_NAME_BYTES_MAX} are allowed"
-            )));
+            return Err(
+                self.fail(&format!("its name has {bytes} bytes, {COLUMN_NAME_BYTES_MAX} are allowed"))
+            );
         }
         if self.path.len() == 1 && name.starts_with("__") {
             return Err(self.fail("names of columns that begin with __ are reserved: rename it"));
@@ -198,24 +178,20 @@ impl<'a> Walk<'a> {
             )));
         }
         if self.path.len() > TYPE_DEPTH_MAX {
-            return Err(self.fail(&format!(
-                "types may nest {TYPE_DEPTH_MAX} deep, this one goes deeper"
-            )));
+            return Err(self.fail(&format!("types may nest {TYPE_DEPTH_MAX} deep, this one goes deeper")));
         }
         self.id(id)?;
         match ty {
             Type::Decimal { precision, scale } => Type::decimal(u64::from(*precision), u64::from(*scale))
                 .map(drop)
                 .map_err(|e| self.fail(e.message())),
-            Type::Fixed(bytes) => Type::fixed(u64::from(*bytes))
-                .map(drop)
-                .map_err(|e| self.fail(e.message())),
+            Type::Fixed(bytes) => {
+                Type::fixed(u64::from(*bytes)).map(drop).map_err(|e| self.fail(e.message()))
+            }
             Type::Vector { length, element_id } => {
                 self.fields += 1;
                 self.id(*element_id)?;
-                Type::vector(u64::from(*length))
-                    .map(drop)
-                    .map_err(|e| self.fail(e.message()))
+                Type::vector(u64::from(*length)).map(drop).map_err(|e| self.fail(e.message()))
             }
             Type::List(element) => self.nested("element", element),
             Type::Map(key, value) => {
@@ -233,14 +209,14 @@ impl<'a> Walk<'a> {
 
     fn id(&mut self, id: FieldId) -> Result<()> {
         if !(1..=FIELD_ID_MAX).contains(&id) {
-            return Err(self.fail(&format!(
-                "its field id is {id}: give one from 1 to {FIELD_ID_MAX}, or none"
-            )));
+            return Err(
+                self.fail(&format!("its field id is {id}: give one from 1 to {FIELD_ID_MAX}, or none"))
+            );
         }
         if !self.ids.insert(id) {
-            return Err(self.fail(&format!(
-                "its field id {id} is another field's: give each its own, or none"
-            )));
+            return Err(
+                self.fail(&format!("its field id {id} is another field's: give each its own, or none"))
+            );
         }
         Ok(())
     }
@@ -249,9 +225,6 @@ impl<'a> Walk<'a> {
         if self.path.is_empty() {
             return Error::invalid(message);
         }
-        Error::invalid(format!(
-            "column {}: {message}",
-            shown_path(self.path.iter().copied())
-        ))
+        Error::invalid(format!("column {}: {message}", shown_path(self.path.iter().copied())))
     }
 }

@@ -33,22 +33,15 @@ pub(super) fn fill_ids(columns: &mut [Column]) {
 
 /// The highest field id in use, nested fields included; 0 if there is none.
 pub fn highest_id(columns: &[Column]) -> FieldId {
-    columns
-        .iter()
-        .map(|column| column.id.max(highest_id_of_type(&column.ty)))
-        .max()
-        .unwrap_or(0)
-        .max(0)
+    columns.iter().map(|column| column.id.max(highest_id_of_type(&column.ty))).max().unwrap_or(0).max(0)
 }
 
 fn highest_id_of_type(ty: &Type) -> FieldId {
     match ty {
         Type::List(element) => element.id.max(highest_id_of_type(&element.ty)),
-        Type::Map(key, value) => key
-            .id
-            .max(value.id)
-            .max(highest_id_of_type(&key.ty))
-            .max(highest_id_of_type(&value.ty)),
+        Type::Map(key, value) => {
+            key.id.max(value.id).max(highest_id_of_type(&key.ty)).max(highest_id_of_type(&value.ty))
+        }
         Type::Struct(fields) => highest_id(fields),
         Type::Vector { element_id, .. } => *element_id,
         _ => 0,
@@ -88,21 +81,11 @@ mod tests {
     use crate::schema::Nested;
 
     fn column(name: &str, ty: Type) -> Column {
-        Column {
-            id: 0,
-            name: name.to_owned(),
-            required: false,
-            ty,
-            doc: String::new(),
-        }
+        Column { id: 0, name: name.to_owned(), required: false, ty, doc: String::new() }
     }
 
     fn nested(ty: Type) -> Box<Nested> {
-        Box::new(Nested {
-            id: 0,
-            required: true,
-            ty,
-        })
+        Box::new(Nested { id: 0, required: true, ty })
     }
 
     fn ids(columns: &[Column]) -> Vec<FieldId> {
@@ -121,17 +104,8 @@ mod tests {
             column("qux", Type::List(nested(Type::String))),
             column("quux", Type::Map(nested(Type::String), nested(inner))),
             column("location", Type::List(nested(place))),
-            column(
-                "person",
-                Type::Struct(vec![column("name", Type::String), column("age", Type::Int)]),
-            ),
-            column(
-                "embedding",
-                Type::Vector {
-                    length: 4,
-                    element_id: 0,
-                },
-            ),
+            column("person", Type::Struct(vec![column("name", Type::String), column("age", Type::Int)])),
+            column("embedding", Type::Vector { length: 4, element_id: 0 }),
         ]
     }
 
@@ -139,32 +113,17 @@ mod tests {
     fn columns_come_first_then_each_columns_fields_in_turn() {
         let mut columns = many();
         assign_ids(&mut columns);
-        assert_eq!(
-            columns.iter().map(|c| c.id).collect::<Vec<_>>(),
-            [1, 2, 3, 4, 5, 6]
-        );
-        let Type::List(element) = &columns[1].ty else {
-            panic!("a list")
-        };
+        assert_eq!(columns.iter().map(|c| c.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        let Type::List(element) = &columns[1].ty else { panic!("a list") };
         assert_eq!(element.id, 7);
-        let Type::Map(key, value) = &columns[2].ty else {
-            panic!("a map")
-        };
+        let Type::Map(key, value) = &columns[2].ty else { panic!("a map") };
         assert_eq!((key.id, value.id), (8, 9));
-        let Type::Map(key, value) = &value.ty else {
-            panic!("a map")
-        };
+        let Type::Map(key, value) = &value.ty else { panic!("a map") };
         assert_eq!((key.id, value.id), (10, 11));
-        let Type::List(element) = &columns[3].ty else {
-            panic!("a list")
-        };
-        let Type::Struct(place) = &element.ty else {
-            panic!("a struct")
-        };
+        let Type::List(element) = &columns[3].ty else { panic!("a list") };
+        let Type::Struct(place) = &element.ty else { panic!("a struct") };
         assert_eq!((element.id, place[0].id, place[1].id), (12, 13, 14));
-        let Type::Struct(person) = &columns[4].ty else {
-            panic!("a struct")
-        };
+        let Type::Struct(person) = &columns[4].ty else { panic!("a struct") };
         assert_eq!((person[0].id, person[1].id), (15, 16));
         assert!(matches!(columns[5].ty, Type::Vector { element_id: 17, .. }));
         assert_eq!(highest_id(&columns), 17);
@@ -175,9 +134,6 @@ mod tests {
         let mut columns = many();
         columns[2].id = 40;
         fill_ids(&mut columns);
-        assert_eq!(
-            ids(&columns),
-            [41, 42, 40, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56]
-        );
+        assert_eq!(ids(&columns), [41, 42, 40, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56]);
     }
 }

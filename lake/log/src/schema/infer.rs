@@ -35,13 +35,8 @@ const EXTENSION_NAME_KEY: &str = "ARROW:extension:name";
 /// Invalid: a name that is not allowed, no columns, a column of nothing but nulls.
 pub fn infer_columns_from_arrow(schema: &ArrowSchema) -> Result<Vec<Column>> {
     let mut path = Vec::new();
-    let own = schema
-        .fields()
-        .iter()
-        .filter(|field| !PSEUDO_COLUMNS.contains(&field.name().as_str()));
-    let mut columns = own
-        .map(|field| column(&mut path, field))
-        .collect::<Result<Vec<_>>>()?;
+    let own = schema.fields().iter().filter(|field| !PSEUDO_COLUMNS.contains(&field.name().as_str()));
+    let mut columns = own.map(|field| column(&mut path, field)).collect::<Result<Vec<_>>>()?;
     assign_ids(&mut columns);
     check_columns(&columns, same_unicode)?;
     Ok(columns)
@@ -53,32 +48,19 @@ fn column<'a>(path: &mut Path<'a>, field: &'a Field) -> Result<Column> {
     path.push(field.name());
     let ty = type_of_field(path, field)?;
     path.pop();
-    Ok(Column {
-        id: 0,
-        name: field.name().clone(),
-        required: !field.is_nullable(),
-        ty,
-        doc: String::new(),
-    })
+    Ok(Column { id: 0, name: field.name().clone(), required: !field.is_nullable(), ty, doc: String::new() })
 }
 
 fn nested<'a>(path: &mut Path<'a>, name: &'static str, field: &'a Field) -> Result<Nested> {
     path.push(name);
     let ty = type_of_field(path, field)?;
     path.pop();
-    Ok(Nested {
-        id: 0,
-        required: name == "key" || !field.is_nullable(),
-        ty,
-    })
+    Ok(Nested { id: 0, required: name == "key" || !field.is_nullable(), ty })
 }
 
 fn type_of_field<'a>(path: &mut Path<'a>, field: &'a Field) -> Result<Type> {
     if field.data_type() == &DataType::FixedSizeBinary(16)
-        && field
-            .metadata()
-            .get(EXTENSION_NAME_KEY)
-            .is_some_and(|name| name == "arrow.uuid")
+        && field.metadata().get(EXTENSION_NAME_KEY).is_some_and(|name| name == "arrow.uuid")
     {
         return Ok(Type::Uuid);
     }
@@ -87,19 +69,13 @@ fn type_of_field<'a>(path: &mut Path<'a>, field: &'a Field) -> Result<Type> {
 
 fn type_of<'a>(path: &mut Path<'a>, data_type: &'a DataType) -> Result<Type> {
     if path.len() > TYPE_DEPTH_MAX {
-        return Err(fail(
-            path,
-            &format!("types may nest {TYPE_DEPTH_MAX} deep, this one goes deeper"),
-        ));
+        return Err(fail(path, &format!("types may nest {TYPE_DEPTH_MAX} deep, this one goes deeper")));
     }
     let ty = match data_type {
         DataType::Boolean => Type::Boolean,
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => Type::Int,
         DataType::Int64 | DataType::UInt32 => Type::Bigint,
-        DataType::UInt64 => Type::Decimal {
-            precision: 20,
-            scale: 0,
-        },
+        DataType::UInt64 => Type::Decimal { precision: 20, scale: 0 },
         DataType::Float16 | DataType::Float32 => Type::Real,
         DataType::Float64 => Type::Double,
         DataType::Decimal32(precision, scale)
@@ -110,15 +86,8 @@ fn type_of<'a>(path: &mut Path<'a>, data_type: &'a DataType) -> Result<Type> {
         DataType::Time32(_) | DataType::Time64(TimeUnit::Microsecond) => Type::Time,
         DataType::Timestamp(unit, zone) => {
             let nanos = *unit == TimeUnit::Nanosecond;
-            let unit = if nanos {
-                TimestampUnit::Nanos
-            } else {
-                TimestampUnit::Micros
-            };
-            Type::Timestamp {
-                unit,
-                zone: zone.is_some(),
-            }
+            let unit = if nanos { TimestampUnit::Nanos } else { TimestampUnit::Micros };
+            Type::Timestamp { unit, zone: zone.is_some() }
         }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Type::String,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Type::Binary,
@@ -147,12 +116,8 @@ fn type_of<'a>(path: &mut Path<'a>, data_type: &'a DataType) -> Result<Type> {
 }
 
 fn decimal(path: &Path<'_>, data_type: &DataType, precision: u8, scale: i8) -> Result<Type> {
-    let checked = u64::try_from(scale)
-        .ok()
-        .map(|scale| Type::decimal(u64::from(precision), scale));
-    checked
-        .and_then(Result::ok)
-        .ok_or_else(|| no_counterpart(path, data_type))
+    let checked = u64::try_from(scale).ok().map(|scale| Type::decimal(u64::from(precision), scale));
+    checked.and_then(Result::ok).ok_or_else(|| no_counterpart(path, data_type))
 }
 
 fn fixed_size_list<'a>(path: &mut Path<'a>, element: &'a Field, length: i32) -> Result<Type> {
@@ -174,10 +139,7 @@ fn map<'a>(path: &mut Path<'a>, entries: &'a Field) -> Result<Type> {
     let [key, value] = pair.as_ref() else {
         return Err(no_counterpart(path, entries.data_type()));
     };
-    Ok(Type::Map(
-        Box::new(nested(path, "key", key)?),
-        Box::new(nested(path, "value", value)?),
-    ))
+    Ok(Type::Map(Box::new(nested(path, "key", key)?), Box::new(nested(path, "value", value)?)))
 }
 
 fn no_counterpart(path: &Path<'_>, data_type: &DataType) -> Error {
@@ -189,10 +151,7 @@ fn no_counterpart(path: &Path<'_>, data_type: &DataType) -> Error {
         DataType::Union(..) => "make it a struct",
         _ => "cast it to a type that is there",
     };
-    Error::unsupported(at_column(
-        path,
-        &format!("Arrow's {shown} has no type here: {cast}"),
-    ))
+    Error::unsupported(at_column(path, &format!("Arrow's {shown} has no type here: {cast}")))
 }
 
 fn fail(path: &Path<'_>, message: &str) -> Error {
@@ -205,7 +164,6 @@ fn at_column(path: &Path<'_>, message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
     use std::sync::Arc;
 
     use arrow::datatypes::IntervalUnit;
@@ -259,10 +217,7 @@ mod tests {
             (DataType::FixedSizeBinary(16), "FIXED(16)"),
             (DataType::LargeList(item(DataType::Int64)), "ARRAY<BIGINT>"),
             (DataType::FixedSizeList(item(DataType::Float32), 3), "VECTOR(3)"),
-            (
-                DataType::FixedSizeList(item(DataType::Float64), 3),
-                "ARRAY<DOUBLE>",
-            ),
+            (DataType::FixedSizeList(item(DataType::Float64), 3), "ARRAY<DOUBLE>"),
             (map, "MAP<STRING,INT>"),
         ];
         for (data_type, expected) in cases {
@@ -272,14 +227,10 @@ mod tests {
 
     #[test]
     fn nullability_ids_and_extensions_are_kept_and_pseudo_columns_left_out() {
-        let uuid = Field::new("u", DataType::FixedSizeBinary(16), false).with_metadata(HashMap::from([(
-            EXTENSION_NAME_KEY.to_owned(),
-            "arrow.uuid".to_owned(),
-        )]));
+        let uuid = Field::new("u", DataType::FixedSizeBinary(16), false)
+            .with_metadata([(EXTENSION_NAME_KEY.to_owned(), "arrow.uuid".to_owned())].into());
         let pseudo = PSEUDO_COLUMNS.map(|name| Field::new(name, DataType::Int64, true));
-        let fields = pseudo
-            .into_iter()
-            .chain([uuid, Field::new("n", DataType::Int64, true)]);
+        let fields = pseudo.into_iter().chain([uuid, Field::new("n", DataType::Int64, true)]);
         let columns = infer_columns_from_arrow(&ArrowSchema::new(fields.collect::<Vec<_>>())).unwrap();
         let texts: Vec<String> = columns.iter().map(|c| format!("{} {c}", c.id)).collect();
         assert_eq!(texts, ["1 u UUID NOT NULL", "2 n BIGINT"]);
@@ -319,10 +270,7 @@ mod tests {
         let deep = (0..16).fold(DataType::Int8, |ty, _| DataType::List(item(ty)));
         assert!(error(deep, ErrorKind::Invalid).ends_with(": types may nest 16 deep, this one goes deeper"));
         let none = infer_columns_from_arrow(&ArrowSchema::empty()).unwrap_err();
-        assert_eq!(
-            none.to_string(),
-            "a table needs at least one column: give one such as `id BIGINT`"
-        );
+        assert_eq!(none.to_string(), "a table needs at least one column: give one such as `id BIGINT`");
     }
 
     proptest! {

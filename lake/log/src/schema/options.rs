@@ -104,10 +104,8 @@ impl Options {
     /// # Errors
     /// Unsupported: a stored option that this version does not know. Invalid: a value that does not parse.
     pub fn parse(stored: &[(String, String)]) -> Result<Self> {
-        let mut options = Self {
-            retention: Retention::For(Duration::from_hours(7 * 24)),
-            compression: Codec::Lz4,
-        };
+        let mut options =
+            Self { retention: Retention::For(Duration::from_hours(7 * 24)), compression: Codec::Lz4 };
         for (name, value) in stored {
             let Ok(spec) = option(name) else {
                 return Err(Error::unsupported(format!(
@@ -153,10 +151,7 @@ impl OptionSpec {
     }
 
     fn expected_duration(&self, found: &str) -> Error {
-        self.expected(
-            "a duration such as 7d, 12h or 90m (at most 100 years), or infinite",
-            found,
-        )
+        self.expected("a duration such as 7d, 12h or 90m (at most 100 years), or infinite", found)
     }
 
     fn expected(&self, what: &str, found: &str) -> Error {
@@ -181,14 +176,7 @@ pub fn option(name: &str) -> Result<&'static OptionSpec> {
         (ErrorKind::Invalid, "is not known")
     };
     let known: Vec<&str> = OPTIONS.iter().map(|spec| spec.name).collect();
-    Err(Error::new(
-        kind,
-        format!(
-            "option {} {why}; known are {}",
-            shown_option(name),
-            known.join(", ")
-        ),
-    ))
+    Err(Error::new(kind, format!("option {} {why}; known are {}", shown_option(name), known.join(", "))))
 }
 
 /// The given options as they are stored: canonical values, sorted by name.
@@ -226,35 +214,21 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         "w" => Some(7 * DAY_MILLIS),
         _ => None,
     };
-    let millis = number
-        .parse::<u64>()
-        .ok()
-        .zip(unit_millis)
-        .and_then(|(number, unit)| number.checked_mul(unit));
+    let millis =
+        number.parse::<u64>().ok().zip(unit_millis).and_then(|(number, unit)| number.checked_mul(unit));
     millis
         .filter(|millis| (1..=DURATION_DAYS_MAX * DAY_MILLIS).contains(millis))
         .map(Duration::from_millis)
         .ok_or_else(|| {
-            Error::invalid(format!(
-                "expected a duration such as 250ms, 90m or 7d, found {}",
-                quoted(text)
-            ))
+            Error::invalid(format!("expected a duration such as 250ms, 90m or 7d, found {}", quoted(text)))
         })
 }
 
 /// A duration in its canonical text: the largest of `d h m s ms` that divides it.
 pub fn duration_text(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let units = [
-        (u128::from(DAY_MILLIS), "d"),
-        (3_600_000, "h"),
-        (60_000, "m"),
-        (1_000, "s"),
-    ];
-    let (unit, name) = units
-        .into_iter()
-        .find(|(unit, _)| millis.is_multiple_of(*unit))
-        .unwrap_or((1, "ms"));
+    let units = [(u128::from(DAY_MILLIS), "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let (unit, name) = units.into_iter().find(|(unit, _)| millis.is_multiple_of(*unit)).unwrap_or((1, "ms"));
     format!("{}{name}", millis / unit)
 }
 
@@ -262,15 +236,8 @@ const DAY_MILLIS: u64 = 86_400_000;
 
 /// An option's name for messages.
 pub(super) fn shown_option(name: &str) -> String {
-    let plain = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
-        && !name.is_empty();
-    if plain && name.len() <= 64 {
-        name.to_owned()
-    } else {
-        quoted(name)
-    }
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)) && !name.is_empty();
+    if plain && name.len() <= 64 { name.to_owned() } else { quoted(name) }
 }
 
 #[cfg(test)]
@@ -299,40 +266,23 @@ mod tests {
         options.append(&mut given("compression", "ZSTD"));
         let expected = [stored("compression", "zstd"), stored("retention", "7d")].concat();
         assert_eq!(canonical(&options).unwrap(), expected);
-        for (text, same) in [
-            ("1w", "7d"),
-            ("90s", "90s"),
-            ("120m", "2h"),
-            (" 1500ms ", "1500ms"),
-            ("Infinite", "infinite"),
-        ] {
-            assert_eq!(
-                canonical(&given("retention", text)).unwrap(),
-                stored("retention", same)
-            );
+        for (text, same) in
+            [("1w", "7d"), ("90s", "90s"), ("120m", "2h"), (" 1500ms ", "1500ms"), ("Infinite", "infinite")]
+        {
+            assert_eq!(canonical(&given("retention", text)).unwrap(), stored("retention", same));
         }
     }
 
     #[test]
     fn defaults_of_the_table_are_the_defaults_of_the_types() {
-        let all: Vec<(String, String)> = OPTIONS
-            .iter()
-            .map(|spec| (spec.name.to_owned(), spec.default.to_owned()))
-            .collect();
+        let all: Vec<(String, String)> =
+            OPTIONS.iter().map(|spec| (spec.name.to_owned(), spec.default.to_owned())).collect();
         assert_eq!(Options::parse(&all).unwrap(), Options::parse(&[]).unwrap());
         for spec in OPTIONS {
-            assert_eq!(
-                spec.value(spec.default).unwrap(),
-                spec.default,
-                "the default is canonical"
-            );
+            assert_eq!(spec.value(spec.default).unwrap(), spec.default, "the default is canonical");
         }
         assert!(OPTIONS.is_sorted_by_key(|spec| spec.name));
-        assert!(
-            !PLANNED
-                .iter()
-                .any(|planned| OPTIONS.iter().any(|spec| spec.name == *planned))
-        );
+        assert!(!PLANNED.iter().any(|planned| OPTIONS.iter().any(|spec| spec.name == *planned)));
     }
 
     #[test]
@@ -340,29 +290,17 @@ mod tests {
         let options =
             Options::parse(&[stored("compression", "none"), stored("retention", "infinite")].concat())
                 .unwrap();
-        assert_eq!(
-            options,
-            Options {
-                retention: Retention::Infinite,
-                compression: Codec::None
-            }
-        );
+        assert_eq!(options, Options { retention: Retention::Infinite, compression: Codec::None });
         let options = Options::parse(&stored("retention", "36h")).unwrap();
         assert_eq!(options.retention, Retention::For(Duration::from_secs(36 * 3600)));
         let error = Options::parse(&stored("colour", "red")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert_eq!(
-            error.to_string(),
-            "option colour: this version does not know it: upgrade"
-        );
+        assert_eq!(error.to_string(), "option colour: this version does not know it: upgrade");
     }
 
     #[test]
     fn an_error_names_the_option_and_what_is_expected() {
-        assert_eq!(
-            error("colour", "red"),
-            "option colour is not known; known are compression, retention"
-        );
+        assert_eq!(error("colour", "red"), "option colour is not known; known are compression, retention");
         assert_eq!(
             error("Retention", "7d"),
             "option Retention is not known; known are compression, retention"
@@ -373,25 +311,11 @@ mod tests {
         );
         let duration =
             "option retention: expected a duration such as 7d, 12h or 90m (at most 100 years), or infinite";
-        for wrong in [
-            "7",
-            "d",
-            "7 d",
-            "7days",
-            "-1d",
-            "0d",
-            "1.5h",
-            "",
-            "36501d",
-            "99999999999999999999d",
-        ] {
+        for wrong in ["7", "d", "7 d", "7days", "-1d", "0d", "1.5h", "", "36501d", "99999999999999999999d"] {
             assert_eq!(error("retention", wrong), format!("{duration}, found {wrong:?}"));
         }
         assert_eq!(error("retention", 7), format!("{duration}, found \"7\""));
-        assert_eq!(
-            error("retention", vec!["7d"]),
-            "option retention: expected text, found an array"
-        );
+        assert_eq!(error("retention", vec!["7d"]), "option retention: expected text, found an array");
     }
 
     #[test]

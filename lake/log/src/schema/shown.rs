@@ -11,11 +11,7 @@ pub(super) fn shown_path<'a>(path: impl IntoIterator<Item = &'a str>) -> String 
 
 /// A name: as it is if it needs no quotes in SQL, else quoted.
 pub(super) fn shown(name: &str) -> String {
-    if is_plain(name) {
-        cut(name, SHOWN_CHARS_MAX)
-    } else {
-        quoted(name)
-    }
+    if is_plain(name) { cut(name, SHOWN_CHARS_MAX) } else { quoted(name) }
 }
 
 /// A text in quotes, escaped.
@@ -27,11 +23,7 @@ pub(super) fn quoted(text: &str) -> String {
 /// The first characters of a text.
 pub(super) fn cut(text: &str, chars_max: usize) -> String {
     let cut: String = text.chars().take(chars_max).collect();
-    if cut.len() < text.len() {
-        format!("{cut}…")
-    } else {
-        cut
-    }
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
 }
 
 /// Whether a name needs no quotes in SQL.

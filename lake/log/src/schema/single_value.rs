@@ -34,22 +34,12 @@ pub fn single_value(array: &dyn Array, row: usize, ty: &Type) -> Option<Vec<u8>>
         Type::Date => Some(value::<Date32Type>(array, row)?.to_le_bytes().to_vec()),
         Type::Bigint => Some(value::<Int64Type>(array, row)?.to_le_bytes().to_vec()),
         Type::Time => Some(value::<Time64MicrosecondType>(array, row)?.to_le_bytes().to_vec()),
-        Type::Timestamp {
-            unit: TimestampUnit::Micros,
-            ..
-        } => Some(
-            value::<TimestampMicrosecondType>(array, row)?
-                .to_le_bytes()
-                .to_vec(),
-        ),
-        Type::Timestamp {
-            unit: TimestampUnit::Nanos,
-            ..
-        } => Some(
-            value::<TimestampNanosecondType>(array, row)?
-                .to_le_bytes()
-                .to_vec(),
-        ),
+        Type::Timestamp { unit: TimestampUnit::Micros, .. } => {
+            Some(value::<TimestampMicrosecondType>(array, row)?.to_le_bytes().to_vec())
+        }
+        Type::Timestamp { unit: TimestampUnit::Nanos, .. } => {
+            Some(value::<TimestampNanosecondType>(array, row)?.to_le_bytes().to_vec())
+        }
         Type::Real => Some(value::<Float32Type>(array, row)?.to_le_bytes().to_vec()),
         Type::Double => Some(value::<Float64Type>(array, row)?.to_le_bytes().to_vec()),
         Type::Decimal { .. } => Some(decimal(value::<Decimal128Type>(array, row)?)),
@@ -96,53 +86,20 @@ mod tests {
 
     #[test]
     fn each_type_has_the_bytes_of_the_specification() {
-        let decimal = Type::Decimal {
-            precision: 9,
-            scale: 2,
-        };
-        let nanos = Type::Timestamp {
-            unit: TimestampUnit::Nanos,
-            zone: true,
-        };
+        let decimal = Type::Decimal { precision: 9, scale: 2 };
+        let nanos = Type::Timestamp { unit: TimestampUnit::Nanos, zone: true };
         let uuid = FixedSizeBinaryArray::try_from_iter([[7u8; 16]].into_iter()).unwrap();
         assert_eq!(of(BooleanArray::from(vec![true]), &Type::Boolean).unwrap(), [1]);
-        assert_eq!(
-            of(Int32Array::from(vec![-2]), &Type::Int).unwrap(),
-            [0xFE, 0xFF, 0xFF, 0xFF]
-        );
+        assert_eq!(of(Int32Array::from(vec![-2]), &Type::Int).unwrap(), [0xFE, 0xFF, 0xFF, 0xFF]);
         assert_eq!(of(Date32Array::from(vec![1]), &Type::Date).unwrap(), [1, 0, 0, 0]);
-        assert_eq!(
-            of(Int64Array::from(vec![258]), &Type::Bigint).unwrap(),
-            [2, 1, 0, 0, 0, 0, 0, 0]
-        );
-        assert_eq!(
-            of(Time64MicrosecondArray::from(vec![1]), &Type::Time).unwrap(),
-            [1, 0, 0, 0, 0, 0, 0, 0]
-        );
-        assert_eq!(
-            of(TimestampNanosecondArray::from(vec![1]), &nanos).unwrap(),
-            [1, 0, 0, 0, 0, 0, 0, 0]
-        );
-        assert_eq!(
-            of(Float32Array::from(vec![1.0]), &Type::Real).unwrap(),
-            [0, 0, 0x80, 0x3F]
-        );
-        assert_eq!(
-            of(Float64Array::from(vec![1.0]), &Type::Double).unwrap(),
-            [0, 0, 0, 0, 0, 0, 0xF0, 0x3F]
-        );
-        assert_eq!(
-            of(Decimal128Array::from(vec![1420]), &decimal).unwrap(),
-            [0x05, 0x8C]
-        );
-        assert_eq!(
-            of(StringArray::from(vec!["ä"]), &Type::String).unwrap(),
-            [0xC3, 0xA4]
-        );
-        assert_eq!(
-            of(BinaryArray::from(vec![&[1u8, 2][..]]), &Type::Binary).unwrap(),
-            [1, 2]
-        );
+        assert_eq!(of(Int64Array::from(vec![258]), &Type::Bigint).unwrap(), [2, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(of(Time64MicrosecondArray::from(vec![1]), &Type::Time).unwrap(), [1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(of(TimestampNanosecondArray::from(vec![1]), &nanos).unwrap(), [1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(of(Float32Array::from(vec![1.0]), &Type::Real).unwrap(), [0, 0, 0x80, 0x3F]);
+        assert_eq!(of(Float64Array::from(vec![1.0]), &Type::Double).unwrap(), [0, 0, 0, 0, 0, 0, 0xF0, 0x3F]);
+        assert_eq!(of(Decimal128Array::from(vec![1420]), &decimal).unwrap(), [0x05, 0x8C]);
+        assert_eq!(of(StringArray::from(vec!["ä"]), &Type::String).unwrap(), [0xC3, 0xA4]);
+        assert_eq!(of(BinaryArray::from(vec![&[1u8, 2][..]]), &Type::Binary).unwrap(), [1, 2]);
         assert_eq!(of(uuid, &Type::Uuid).unwrap(), [7; 16]);
     }
 

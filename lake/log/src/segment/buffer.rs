@@ -38,20 +38,11 @@ pub(super) fn decoded_len(codec: Codec, buffer: &[u8]) -> Result<u64> {
         return Ok(len_u64(compressed));
     }
     let Ok(claimed) = u64::try_from(claimed) else {
-        return Err(Error::corrupt(format!(
-            "a compressed buffer claims {claimed} bytes"
-        )));
+        return Err(Error::corrupt(format!("a compressed buffer claims {claimed} bytes")));
     };
-    let expansion = if codec == Codec::Lz4 {
-        LZ4_EXPANSION_MAX
-    } else {
-        ZSTD_EXPANSION_MAX
-    };
+    let expansion = if codec == Codec::Lz4 { LZ4_EXPANSION_MAX } else { ZSTD_EXPANSION_MAX };
     if claimed > len_u64(compressed).saturating_mul(expansion) {
-        return Err(Error::corrupt(format!(
-            "{} compressed bytes cannot become {claimed}",
-            compressed.len()
-        )));
+        return Err(Error::corrupt(format!("{} compressed bytes cannot become {claimed}", compressed.len())));
     }
     if codec == Codec::Lz4 && claimed > 0 {
         check_lz4_frame(compressed, claimed)?;
@@ -76,9 +67,7 @@ fn check_lz4_frame(frame: &[u8], claimed: u64) -> Result<()> {
         6 => 1 << 20,
         7 => 4 << 20,
         size => {
-            return Err(Error::corrupt(format!(
-                "an LZ4 frame has the unknown block size {size}"
-            )));
+            return Err(Error::corrupt(format!("an LZ4 frame has the unknown block size {size}")));
         }
     };
     rest.take(if has(0b1000) { 8 } else { 0 } + 1)?;
@@ -95,11 +84,7 @@ fn check_lz4_frame(frame: &[u8], claimed: u64) -> Result<()> {
         rest.take(if has(0b1_0000) { 4 } else { 0 })?;
     }
     rest.take(if has(0b100) { 4 } else { 0 })?;
-    if rest.0.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::corrupt("an LZ4 buffer goes on behind its frame"))
-    }
+    if rest.0.is_empty() { Ok(()) } else { Err(Error::corrupt("an LZ4 buffer goes on behind its frame")) }
 }
 
 /// What is left to read of an LZ4 frame.

@@ -81,23 +81,16 @@ impl BodyBuilder {
     /// [`DECODED_BYTES_MAX`] bytes; `Unsupported` if a column's type is not one that slices hold.
     pub fn push(&mut self, meta: SliceMeta, batches: &[RecordBatch]) -> Result<usize> {
         check_batches(&meta, batches)?;
-        let (mut layouts, mut chunks) = (
-            Vec::with_capacity(batches.len()),
-            Vec::with_capacity(2 * batches.len()),
-        );
+        let (mut layouts, mut chunks) =
+            (Vec::with_capacity(batches.len()), Vec::with_capacity(2 * batches.len()));
         let (mut bytes, mut rows, mut decoded) = (0_u64, 0_u32, 0_u64);
         let mut checksum = Xxh3::new();
         for batch in batches {
             let encoded = encode(batch, meta.codec, &mut self.compression)?;
             decoded = decoded.saturating_add(encoded.decoded_bytes);
-            rows = rows
-                .checked_add(encoded.layout.rows)
-                .ok_or_else(|| too_large("u32::MAX rows"))?;
+            rows = rows.checked_add(encoded.layout.rows).ok_or_else(|| too_large("u32::MAX rows"))?;
             bytes += u64::from(encoded.layout.metadata_len) + encoded.layout.body_len;
-            for chunk in [encoded.metadata, encoded.body]
-                .into_iter()
-                .filter(|chunk| !chunk.is_empty())
-            {
+            for chunk in [encoded.metadata, encoded.body].into_iter().filter(|chunk| !chunk.is_empty()) {
                 checksum.update(&chunk);
                 chunks.push(chunk);
             }
@@ -137,9 +130,7 @@ impl BodyBuilder {
 }
 
 fn too_large(limit: &str) -> Error {
-    Error::invalid(format!(
-        "a slice may have no more than {limit}: write it as several"
-    ))
+    Error::invalid(format!("a slice may have no more than {limit}: write it as several"))
 }
 
 /// Checks that all batches have the columns of the slice, of the same types.
@@ -150,11 +141,7 @@ fn check_batches(meta: &SliceMeta, batches: &[RecordBatch]) -> Result<()> {
         return Err(Error::invalid(format!("column {} is twice in a slice", twice[0])));
     }
     let types = |schema: &SchemaRef| {
-        schema
-            .fields()
-            .iter()
-            .map(|field| field.data_type().clone())
-            .collect::<Vec<_>>()
+        schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>()
     };
     let Some(first) = batches.first().map(RecordBatch::schema) else {
         return Ok(());
@@ -166,19 +153,13 @@ fn check_batches(meta: &SliceMeta, batches: &[RecordBatch]) -> Result<()> {
             meta.columns.len()
         )));
     }
-    if let Some(other) = batches
-        .iter()
-        .map(RecordBatch::schema)
-        .find(|schema| types(schema) != types(&first))
+    if let Some(other) = batches.iter().map(RecordBatch::schema).find(|schema| types(schema) != types(&first))
     {
         return Err(Error::invalid(format!(
             "a slice's batches differ in their types: {first:?} and {other:?}"
         )));
     }
-    first
-        .fields()
-        .iter()
-        .try_for_each(|field| Shape::of(field.data_type()).map(drop))
+    first.fields().iter().try_for_each(|field| Shape::of(field.data_type()).map(drop))
 }
 
 /// A batch as it will lie in the body.
@@ -194,13 +175,7 @@ fn encode(batch: &RecordBatch, codec: Codec, context: &mut CompressionContext) -
     let options = IpcWriteOptions::try_new(alignment, false, ipc::MetadataVersion::V5)
         .and_then(|options| options.try_with_compression(compression(codec)))
         .map_err(cannot_encode)?;
-    let (
-        dictionaries,
-        EncodedData {
-            ipc_message,
-            arrow_data,
-        },
-    ) = IpcDataGenerator::default()
+    let (dictionaries, EncodedData { ipc_message, arrow_data }) = IpcDataGenerator::default()
         .encode(batch, &mut DictionaryTracker::new(true), &options, context)
         .map_err(cannot_encode)?;
     if !dictionaries.is_empty() {
@@ -217,20 +192,11 @@ fn encode(batch: &RecordBatch, codec: Codec, context: &mut CompressionContext) -
         metadata_checksum: xxh3_64(&metadata),
         chunks,
     };
-    Ok(Encoded {
-        layout,
-        metadata: metadata.into(),
-        body: arrow_data.into(),
-        decoded_bytes,
-    })
+    Ok(Encoded { layout, metadata: metadata.into(), body: arrow_data.into(), decoded_bytes })
 }
 
 fn cannot_encode(error: arrow::error::ArrowError) -> Error {
-    Error::new(
-        ErrorKind::Internal,
-        format!("Arrow cannot encode a batch: {error}"),
-    )
-    .with_source(error)
+    Error::new(ErrorKind::Internal, format!("Arrow cannot encode a batch: {error}")).with_source(error)
 }
 
 /// The buffers that a message lists.
@@ -238,9 +204,7 @@ fn buffers(ipc_message: &[u8]) -> Result<Vec<ipc::Buffer>> {
     let message = ipc::root_as_message(ipc_message)
         .map_err(|error| Error::internal(format!("Arrow wrote a message that is no flatbuffer: {error}")))?;
     let buffers = message.header_as_record_batch().and_then(|batch| batch.buffers());
-    Ok(buffers
-        .map(|buffers| buffers.iter().copied().collect())
-        .unwrap_or_default())
+    Ok(buffers.map(|buffers| buffers.iter().copied().collect()).unwrap_or_default())
 }
 
 /// Each column's part of the body: from its first buffer to the next column's.
@@ -248,23 +212,16 @@ fn chunks(fields: &[FieldRef], buffers: &[ipc::Buffer], body: &[u8]) -> Result<V
     let mut starts = Vec::with_capacity(fields.len() + 1);
     let mut next = 0;
     for field in fields {
-        let first = buffers
-            .get(next)
-            .and_then(|buffer| usize::try_from(buffer.offset()).ok());
+        let first = buffers.get(next).and_then(|buffer| usize::try_from(buffer.offset()).ok());
         starts.push(first.ok_or_else(|| Error::internal("Arrow wrote fewer buffers than the columns have"))?);
         next += Shape::of(field.data_type())?.buffers;
     }
     starts.push(body.len());
     let chunk = |ends: &[usize]| {
-        let bytes = body
-            .get(ends[0]..ends[1])
-            .ok_or_else(|| Error::internal("Arrow wrote buffers out of order"))?;
+        let bytes =
+            body.get(ends[0]..ends[1]).ok_or_else(|| Error::internal("Arrow wrote buffers out of order"))?;
         let offset = u64::try_from(ends[0]).expect("an offset in memory fits u64");
-        Ok(ColumnChunk {
-            offset,
-            len: len_u64(bytes),
-            checksum: xxh3_64(bytes),
-        })
+        Ok(ColumnChunk { offset, len: len_u64(bytes), checksum: xxh3_64(bytes) })
     };
     starts.windows(2).map(chunk).collect()
 }

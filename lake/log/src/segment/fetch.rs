@@ -43,10 +43,8 @@ pub async fn read_slice(
     fields: &[FieldRef],
     wanted: Option<&[usize]>,
 ) -> Result<Vec<RecordBatch>> {
-    let start = place
-        .start
-        .checked_add(slice.body_offset)
-        .filter(|start| start.checked_add(slice.bytes).is_some());
+    let start =
+        place.start.checked_add(slice.body_offset).filter(|start| start.checked_add(slice.bytes).is_some());
     let start =
         start.ok_or_else(|| Error::corrupt(format!("{}: a slice ends behind u64::MAX", place.object)))?;
     let Some(wanted) = wanted else {
@@ -71,11 +69,7 @@ fn is_most(wanted: u64, of: u64) -> bool {
 /// As many byte strings as ranges; the ranges count from `start` of the object. Empty ranges are not asked for.
 async fn fetch(source: &dyn RangeSource, start: u64, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
     let in_object = |range: &Range<u64>| start + range.start..start + range.end;
-    let asked: Vec<_> = ranges
-        .iter()
-        .filter(|range| !range.is_empty())
-        .map(in_object)
-        .collect();
+    let asked: Vec<_> = ranges.iter().filter(|range| !range.is_empty()).map(in_object).collect();
     if asked.is_empty() {
         return Ok(vec![Bytes::new(); ranges.len()]);
     }
@@ -89,11 +83,7 @@ async fn fetch(source: &dyn RangeSource, start: u64, ranges: &[Range<u64>]) -> R
     }
     let mut bytes = bytes.into_iter();
     let answer = |range: &Range<u64>| {
-        if range.is_empty() {
-            Bytes::new()
-        } else {
-            bytes.next().unwrap_or_default()
-        }
+        if range.is_empty() { Bytes::new() } else { bytes.next().unwrap_or_default() }
     };
     Ok(ranges.iter().map(answer).collect())
 }

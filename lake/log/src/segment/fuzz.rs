@@ -24,35 +24,20 @@ use crate::id::{Bucket, FieldId, Stream, TableId};
 pub fn fuzz_fields() -> Vec<FieldRef> {
     let element = |data_type, nullable| Arc::new(Field::new("element", data_type, nullable));
     let pair = |value| {
-        let fields = vec![
-            Field::new("key", DataType::Utf8, false),
-            Field::new("value", value, true),
-        ];
+        let fields = vec![Field::new("key", DataType::Utf8, false), Field::new("value", value, true)];
         Arc::new(Field::new("entries", DataType::Struct(fields.into()), false))
     };
-    let fields: Fields = vec![
-        Field::new("a", DataType::Boolean, true),
-        Field::new("b", DataType::Utf8, true),
-    ]
-    .into();
+    let fields: Fields =
+        vec![Field::new("a", DataType::Boolean, true), Field::new("b", DataType::Utf8, true)].into();
     let types = [
         (DataType::Int64, false),
         (DataType::Utf8, true),
         (DataType::Boolean, true),
         (DataType::Decimal128(38, 2), true),
-        (
-            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            true,
-        ),
+        (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
         (DataType::FixedSizeBinary(16), true),
-        (
-            DataType::FixedSizeList(element(DataType::Float32, false), 3),
-            true,
-        ),
-        (
-            DataType::List(element(DataType::List(element(DataType::Int32, true)), false)),
-            true,
-        ),
+        (DataType::FixedSizeList(element(DataType::Float32, false), 3), true),
+        (DataType::List(element(DataType::List(element(DataType::Int32, true)), false)), true),
         (DataType::Map(pair(DataType::Binary), false), true),
         (DataType::Struct(fields), true),
     ];
@@ -69,10 +54,7 @@ pub fn fuzz_slice(data: &[u8]) {
     let Some((slice, bytes)) = slice_of(data, fields.len()) else {
         return;
     };
-    let place = BodyPlace {
-        object: "fuzz",
-        start: 0,
-    };
+    let place = BodyPlace { object: "fuzz", start: 0 };
     let whole = decode(&slice, &bytes, &fields, &place);
     for column in 0..fields.len() {
         let wanted = [column];
@@ -86,18 +68,10 @@ pub fn fuzz_slice(data: &[u8]) {
         let fetched: Vec<Bytes> = projection.ranges().iter().map(part).collect();
         let alone = decode_projected(&slice, &projection, &fetched, &fields, &place);
         let picked = decode_columns(&slice, &bytes, &fields, &wanted, &place);
-        assert_eq!(
-            alone.as_ref().ok(),
-            picked.as_ref().ok(),
-            "column {column} by ranges and from the whole"
-        );
+        assert_eq!(alone.as_ref().ok(), picked.as_ref().ok(), "column {column} by ranges and from the whole");
         if let Ok(whole) = &whole {
             let alone = alone.expect("a column of a slice that was decoded whole is decoded");
-            assert_eq!(
-                alone[0].column(0),
-                whole[0].column(column),
-                "column {column} alone and of the whole"
-            );
+            assert_eq!(alone[0].column(0), whole[0].column(column), "column {column} alone and of the whole");
         }
     }
 }
@@ -123,11 +97,7 @@ pub(super) fn slice_of(data: &[u8], columns: usize) -> Option<(Slice, Bytes)> {
         let left = len_u64(body) - offset;
         let len = length.map_or(left, |length| length.min(left));
         let bytes = &body[usize::try_from(offset).ok()?..usize::try_from(offset + len).ok()?];
-        chunks.push(ColumnChunk {
-            offset,
-            len,
-            checksum: xxh3_64(bytes),
-        });
+        chunks.push(ColumnChunk { offset, len, checksum: xxh3_64(bytes) });
         offset += len;
     }
     let rows = u32::from(u16::from_le_bytes(*rows));

@@ -25,10 +25,7 @@ impl BodyPlace<'_> {
     /// The object and the bytes of it that are the bytes `within` of a slice.
     pub(super) fn name(&self, slice: &Slice, within: &Range<u64>) -> String {
         let slice_start = self.start.saturating_add(slice.body_offset);
-        let (from, to) = (
-            slice_start.saturating_add(within.start),
-            slice_start.saturating_add(within.end),
-        );
+        let (from, to) = (slice_start.saturating_add(within.start), slice_start.saturating_add(within.end));
         format!("{} bytes {from}..{to}", self.object)
     }
 
@@ -91,16 +88,10 @@ impl BatchPlace<'_> {
 /// `Corrupt` if not.
 pub(super) fn batches(slice: &Slice) -> Result<Vec<BatchPlace<'_>>> {
     let refuse = |what: String| {
-        Error::corrupt(format!(
-            "the layout of a slice of {} contradicts itself: {what}",
-            slice.table
-        ))
+        Error::corrupt(format!("the layout of a slice of {} contradicts itself: {what}", slice.table))
     };
     if !slice.body_offset.is_multiple_of(ALIGNMENT) || slice.body_offset.checked_add(slice.bytes).is_none() {
-        return Err(refuse(format!(
-            "it begins at byte {} and has {}",
-            slice.body_offset, slice.bytes
-        )));
+        return Err(refuse(format!("it begins at byte {} and has {}", slice.body_offset, slice.bytes)));
     }
     let mut places = Vec::with_capacity(slice.batches.len());
     let (mut start, mut rows) = (0_u64, 0_u64);
@@ -110,12 +101,9 @@ pub(super) fn batches(slice: &Slice) -> Result<Vec<BatchPlace<'_>>> {
         let end = start
             .checked_add(u64::from(layout.metadata_len))
             .and_then(|end| end.checked_add(layout.body_len));
-        start = end.filter(|end| *end <= slice.bytes).ok_or_else(|| {
-            refuse(format!(
-                "batch {number} ends behind the slice's {} bytes",
-                slice.bytes
-            ))
-        })?;
+        start = end
+            .filter(|end| *end <= slice.bytes)
+            .ok_or_else(|| refuse(format!("batch {number} ends behind the slice's {} bytes", slice.bytes)))?;
         rows = rows.saturating_add(u64::from(layout.rows));
     }
     if start != slice.bytes || rows != u64::from(slice.rows) {
@@ -130,29 +118,17 @@ pub(super) fn batches(slice: &Slice) -> Result<Vec<BatchPlace<'_>>> {
 fn check_batch(slice: &Slice, layout: &BatchLayout) -> Result<(), String> {
     if !u64::from(layout.metadata_len).is_multiple_of(ALIGNMENT) || !layout.body_len.is_multiple_of(ALIGNMENT)
     {
-        return Err(format!(
-            "lengths {} and {} are not aligned",
-            layout.metadata_len, layout.body_len
-        ));
+        return Err(format!("lengths {} and {} are not aligned", layout.metadata_len, layout.body_len));
     }
     if layout.chunks.len() != slice.columns.len() {
-        return Err(format!(
-            "{} chunks for {} columns",
-            layout.chunks.len(),
-            slice.columns.len()
-        ));
+        return Err(format!("{} chunks for {} columns", layout.chunks.len(), slice.columns.len()));
     }
     let mut end = 0_u64;
     for (column, chunk) in layout.chunks.iter().enumerate() {
         if chunk.offset != end || !end.is_multiple_of(ALIGNMENT) {
-            return Err(format!(
-                "chunk {column} begins at byte {}, expected {end}, aligned",
-                chunk.offset
-            ));
+            return Err(format!("chunk {column} begins at byte {}, expected {end}, aligned", chunk.offset));
         }
-        end = end
-            .checked_add(chunk.len)
-            .ok_or_else(|| format!("chunk {column} has {} bytes", chunk.len))?;
+        end = end.checked_add(chunk.len).ok_or_else(|| format!("chunk {column} has {} bytes", chunk.len))?;
     }
     if end == layout.body_len {
         Ok(())
@@ -180,9 +156,7 @@ pub(super) fn check_wanted(slice: &Slice, wanted: &[usize]) -> Result<()> {
         match seen.get_mut(*column) {
             Some(seen) if !*seen => *seen = true,
             Some(_) => {
-                return Err(Error::invalid(format!(
-                    "column {column} of a slice is wanted twice"
-                )));
+                return Err(Error::invalid(format!("column {column} of a slice is wanted twice")));
             }
             None => {
                 return Err(Error::invalid(format!(

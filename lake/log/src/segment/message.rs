@@ -5,7 +5,6 @@
 //! is checked by [`walk`] before it is called. To decode some columns only, a smaller message with just their nodes and
 //! buffers, offsets shifted, is written and given to Arrow.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -48,24 +47,19 @@ impl Shape {
             DataType::FixedSizeList(element, length) if *length >= 0 => {
                 own(1).and(Self::of(element.data_type())?)
             }
-            DataType::Struct(fields) => fields
-                .iter()
-                .try_fold(own(1), |shape, field| Ok(shape.and(Self::of(field.data_type())?)))?,
+            DataType::Struct(fields) => {
+                fields.iter().try_fold(own(1), |shape, field| Ok(shape.and(Self::of(field.data_type())?)))?
+            }
             DataType::Boolean => own(2),
             primitive if primitive.is_primitive() => own(2),
             other => {
-                return Err(Error::unsupported(format!(
-                    "slices hold no columns of Arrow type {other}"
-                )));
+                return Err(Error::unsupported(format!("slices hold no columns of Arrow type {other}")));
             }
         })
     }
 
     fn and(self, other: Self) -> Self {
-        Self {
-            nodes: self.nodes + other.nodes,
-            buffers: self.buffers + other.buffers,
-        }
+        Self { nodes: self.nodes + other.nodes, buffers: self.buffers + other.buffers }
     }
 }
 
@@ -112,15 +106,10 @@ impl<'a> BatchMessage<'a> {
                 batch.length()
             )));
         }
-        if batch
-            .variadicBufferCounts()
-            .is_some_and(|counts| !counts.is_empty())
-        {
+        if batch.variadicBufferCounts().is_some_and(|counts| !counts.is_empty()) {
             return Err(Error::corrupt("the message has columns of views"));
         }
-        let buffer_codec = batch
-            .compression()
-            .map(|compression| (compression.codec(), compression.method()));
+        let buffer_codec = batch.compression().map(|compression| (compression.codec(), compression.method()));
         if buffer_codec != compression(codec).map(|codec| (codec, ipc::BodyCompressionMethod::BUFFER)) {
             return Err(Error::corrupt(format!(
                 "the message is compressed by {buffer_codec:?}, its slice by {codec:?}"
@@ -137,17 +126,9 @@ impl<'a> BatchMessage<'a> {
             buffers: batch.buffers().map_or(0, |buffers| buffers.len()),
         };
         if found != end {
-            return Err(Error::corrupt(format!(
-                "the message has {found:?}, its fields {end:?}"
-            )));
+            return Err(Error::corrupt(format!("the message has {found:?}, its fields {end:?}")));
         }
-        Ok(Self {
-            batch,
-            layout,
-            codec,
-            fields,
-            starts,
-        })
+        Ok(Self { batch, layout, codec, fields, starts })
     }
 
     /// Decodes columns, given by ascending position, from bytes of the body that begin at `base`.
@@ -169,10 +150,7 @@ impl<'a> BatchMessage<'a> {
             walk::check(self, *column, bytes, decoded_bytes_left)
                 .map_err(|error| error.context(format!("column {:?}", self.fields[*column].name())))?;
         }
-        let fields: Vec<FieldRef> = columns
-            .iter()
-            .map(|column| Arc::clone(&self.fields[*column]))
-            .collect();
+        let fields: Vec<FieldRef> = columns.iter().map(|column| Arc::clone(&self.fields[*column])).collect();
         let body = Buffer::from(bytes);
         if base == 0 && columns.len() == self.fields.len() {
             return read(&body, self.batch, fields);
@@ -204,10 +182,7 @@ impl<'a> BatchMessage<'a> {
         let nodes = flatbuffer.create_vector(&nodes);
         let buffers = flatbuffer.create_vector(&buffers);
         let compression = compression(self.codec).map(|codec| {
-            let args = ipc::BodyCompressionArgs {
-                codec,
-                method: ipc::BodyCompressionMethod::BUFFER,
-            };
+            let args = ipc::BodyCompressionArgs { codec, method: ipc::BodyCompressionMethod::BUFFER };
             ipc::BodyCompression::create(&mut flatbuffer, &args)
         });
         let batch = ipc::RecordBatchArgs {
@@ -243,27 +218,19 @@ impl<'a> BatchMessage<'a> {
 /// The record batch in a message's prefix and metadata.
 fn record_batch<'a>(metadata: &'a [u8], layout: &BatchLayout) -> Result<ipc::RecordBatch<'a>> {
     let Some((prefix, flatbuffer)) = metadata.split_first_chunk::<PREFIX_BYTES>() else {
-        return Err(Error::corrupt(format!(
-            "a message has {} bytes, less than its prefix",
-            metadata.len()
-        )));
+        return Err(Error::corrupt(format!("a message has {} bytes, less than its prefix", metadata.len())));
     };
     let mut expected = [0xFF; PREFIX_BYTES];
     let metadata_len =
         u32::try_from(flatbuffer.len()).map_err(|_| Error::corrupt("metadata longer than u32"))?;
     expected[CONTINUATION.len()..].copy_from_slice(&metadata_len.to_le_bytes());
     if *prefix != expected {
-        return Err(Error::corrupt(format!(
-            "a message begins with {prefix:02x?}, expected {expected:02x?}"
-        )));
+        return Err(Error::corrupt(format!("a message begins with {prefix:02x?}, expected {expected:02x?}")));
     }
     let message = ipc::root_as_message(flatbuffer)
         .map_err(|error| Error::corrupt(format!("a message's metadata is no flatbuffer: {error}")))?;
     if message.version() != ipc::MetadataVersion::V5 {
-        return Err(Error::corrupt(format!(
-            "a message has version {:?}, expected V5",
-            message.version()
-        )));
+        return Err(Error::corrupt(format!("a message has version {:?}, expected V5", message.version())));
     }
     if u64::try_from(message.bodyLength()) != Ok(layout.body_len) {
         return Err(Error::corrupt(format!(
@@ -273,10 +240,7 @@ fn record_batch<'a>(metadata: &'a [u8], layout: &BatchLayout) -> Result<ipc::Rec
         )));
     }
     message.header_as_record_batch().ok_or_else(|| {
-        Error::corrupt(format!(
-            "a message is a {:?}, expected a record batch",
-            message.header_type()
-        ))
+        Error::corrupt(format!("a message is a {:?}, expected a record batch", message.header_type()))
     })
 }
 
@@ -287,7 +251,7 @@ fn read(body: &Buffer, batch: ipc::RecordBatch<'_>, fields: Vec<FieldRef>) -> Re
         body,
         batch,
         schema,
-        &HashMap::new(),
+        &Default::default(), // no dictionaries
         None,
         &ipc::MetadataVersion::V5,
     )

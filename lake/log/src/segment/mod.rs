@@ -31,7 +31,7 @@ pub use fetch::{RangeSource, read_slice};
 pub use layout::BodyPlace;
 pub use projection::{Projection, decode_projected};
 pub use reader::{decode, decode_columns};
-pub use rows::row_range;
+pub use rows::{batch_bytes, join, row_range};
 
 /// The most bytes that the buffers of one slice may have once decompressed.
 ///

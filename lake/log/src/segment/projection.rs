@@ -34,20 +34,14 @@ impl Projection {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         for batch in batches.iter().filter(|_| !columns.is_empty()) {
             let chunks = columns.iter().map(|column| batch.chunk(*column));
-            for range in std::iter::once(batch.metadata())
-                .chain(chunks)
-                .filter(|range| !range.is_empty())
-            {
+            for range in std::iter::once(batch.metadata()).chain(chunks).filter(|range| !range.is_empty()) {
                 match ranges.last_mut() {
                     Some(last) if range.start - last.end <= gap_bytes_max => last.end = range.end,
                     _ => ranges.push(range),
                 }
             }
         }
-        Ok(Self {
-            wanted: wanted.to_vec(),
-            ranges,
-        })
+        Ok(Self { wanted: wanted.to_vec(), ranges })
     }
 
     /// The byte ranges to fetch, from the slice's first byte on, ascending and apart.
@@ -86,20 +80,11 @@ pub fn decode_projected(
     }
     for (range, bytes) in projection.ranges.iter().zip(fetched) {
         if u64::try_from(bytes.len()) != Ok(range.end - range.start) {
-            return Err(Error::corrupt(format!(
-                "{}: found {} bytes",
-                place.name(slice, range),
-                bytes.len()
-            )));
+            return Err(Error::corrupt(format!("{}: found {} bytes", place.name(slice, range), bytes.len())));
         }
     }
     let mut decoder = Decoder::new(slice, fields, &projection.wanted, place)?;
-    let fetched = Fetched {
-        slice,
-        ranges: &projection.ranges,
-        bytes: fetched,
-        place,
-    };
+    let fetched = Fetched { slice, ranges: &projection.ranges, bytes: fetched, place };
     let columns = decoder.ascending();
     let decode = |batch: &BatchPlace<'_>| {
         if columns.is_empty() {
@@ -125,9 +110,7 @@ impl Fetched<'_> {
         let number = self.ranges.partition_point(|range| range.end <= wanted.start);
         match (self.ranges.get(number), self.bytes.get(number)) {
             (Some(range), Some(bytes)) => Ok((number, part(bytes, range, wanted)?)),
-            _ => Err(Error::internal(format!(
-                "bytes {wanted:?} of a slice were not planned to be fetched"
-            ))),
+            _ => Err(Error::internal(format!("bytes {wanted:?} of a slice were not planned to be fetched"))),
         }
     }
 
@@ -148,11 +131,7 @@ impl Fetched<'_> {
                 // Nothing is fetched for no bytes, and they lie in no range.
                 self.place.verify(self.slice, &chunk, &[], checksum)?;
                 let base = batch.layout.chunks[*column].offset;
-                groups.push(Group {
-                    columns: vec![*column],
-                    bytes: Bytes::new(),
-                    base,
-                });
+                groups.push(Group { columns: vec![*column], bytes: Bytes::new(), base });
                 continue;
             }
             let (number, _) = self.verified(&chunk, checksum)?;
@@ -166,11 +145,7 @@ impl Fetched<'_> {
         }
         for (_, range, columns) in together {
             let base = range.start - batch.body().start;
-            groups.push(Group {
-                columns,
-                bytes: self.find(&range)?.1,
-                base,
-            });
+            groups.push(Group { columns, bytes: self.find(&range)?.1, base });
         }
         Ok(groups)
     }

@@ -51,11 +51,7 @@ pub fn decode_columns(
         .map(|batch| {
             let metadata = part(bytes, &(0..slice.bytes), &batch.metadata())?;
             let body = part(bytes, &(0..slice.bytes), &batch.body())?;
-            let group = Group {
-                columns: decoder.ascending(),
-                bytes: body,
-                base: 0,
-            };
+            let group = Group { columns: decoder.ascending(), bytes: body, base: 0 };
             decoder.batch(batch, &metadata, vec![group])
         })
         .collect()
@@ -69,12 +65,8 @@ fn verify(slice: &Slice, batches: &[BatchPlace<'_>], bytes: &Bytes, place: &Body
     };
     for batch in batches {
         let metadata = std::iter::once((batch.metadata(), batch.layout.metadata_checksum));
-        let chunks = batch
-            .layout
-            .chunks
-            .iter()
-            .enumerate()
-            .map(|(n, chunk)| (batch.chunk(n), chunk.checksum));
+        let chunks =
+            batch.layout.chunks.iter().enumerate().map(|(n, chunk)| (batch.chunk(n), chunk.checksum));
         for (range, checksum) in metadata.chain(chunks) {
             // A part that is not there at all is told by the length of the whole.
             if let Ok(part) = part(bytes, &whole, &range) {
@@ -87,20 +79,13 @@ fn verify(slice: &Slice, batches: &[BatchPlace<'_>], bytes: &Bytes, place: &Body
 
 /// The bytes `wanted` of a slice, from bytes that lie at `range` in it; shares them.
 pub(super) fn part(bytes: &Bytes, range: &Range<u64>, wanted: &Range<u64>) -> Result<Bytes> {
-    let within = |at: u64| {
-        at.checked_sub(range.start)
-            .and_then(|at| usize::try_from(at).ok())
-    };
+    let within = |at: u64| at.checked_sub(range.start).and_then(|at| usize::try_from(at).ok());
     within(wanted.start)
         .zip(within(wanted.end))
         .filter(|(from, to)| from <= to && *to <= bytes.len())
         .map(|(from, to)| bytes.slice(from..to))
         .ok_or_else(|| {
-            Error::corrupt(format!(
-                "bytes {wanted:?} are not among the {} from {}",
-                bytes.len(),
-                range.start
-            ))
+            Error::corrupt(format!("bytes {wanted:?} are not among the {} from {}", bytes.len(), range.start))
         })
 }
 
@@ -130,12 +115,8 @@ impl<'a> Decoder<'a> {
     ) -> Result<Self> {
         layout::check_fields(slice, fields)?;
         layout::check_wanted(slice, wanted)?;
-        let schema = Schema::new(
-            wanted
-                .iter()
-                .map(|column| Arc::clone(&fields[*column]))
-                .collect::<Vec<_>>(),
-        );
+        let schema =
+            Schema::new(wanted.iter().map(|column| Arc::clone(&fields[*column])).collect::<Vec<_>>());
         Ok(Self {
             slice,
             fields,
@@ -165,12 +146,7 @@ impl<'a> Decoder<'a> {
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; self.fields.len()];
         for group in groups.into_iter().filter(|group| !group.columns.is_empty()) {
             let decoded = message
-                .arrays(
-                    &group.columns,
-                    group.bytes,
-                    group.base,
-                    &mut self.decoded_bytes_left,
-                )
+                .arrays(&group.columns, group.bytes, group.base, &mut self.decoded_bytes_left)
                 .map_err(|error| error.context(place.name(self.slice, &batch.body())))?;
             for (column, array) in group.columns.iter().zip(decoded) {
                 arrays[*column] = Some(array);

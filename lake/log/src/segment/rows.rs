@@ -1,5 +1,6 @@
-//! Rows of decoded batches by number.
+//! Rows of batches: by number, and joined before they are encoded.
 
+use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 
 use crate::error::{Error, Result};
@@ -12,9 +13,7 @@ pub fn row_range(batches: &[RecordBatch], first: u64, count: u64) -> Result<Vec<
     let total: u64 = batches.iter().map(rows).sum();
     let end = first.checked_add(count).filter(|end| *end <= total);
     let Some(end) = end else {
-        return Err(Error::invalid(format!(
-            "{count} rows from row {first} asked of a slice of {total}"
-        )));
+        return Err(Error::invalid(format!("{count} rows from row {first} asked of a slice of {total}")));
     };
     let mut wanted = Vec::new();
     let mut start = 0;
@@ -33,4 +32,48 @@ pub fn row_range(batches: &[RecordBatch], first: u64, count: u64) -> Result<Vec<
 
 fn rows(batch: &RecordBatch) -> u64 {
     u64::try_from(batch.num_rows()).expect("a number of rows in memory fits u64")
+}
+
+/// Batches are not made longer than this by joining.
+const JOINED_BYTES_MAX: usize = 4 << 20;
+
+/// About how many bytes a batch's rows take in memory; of a slice of a larger batch, its own part.
+pub fn batch_bytes(batch: &RecordBatch) -> usize {
+    let column_bytes = |column: &arrow::array::ArrayRef| {
+        let part = column.to_data().get_slice_memory_size();
+        part.unwrap_or_else(|_| column.get_buffer_memory_size())
+    };
+    batch.columns().iter().map(column_bytes).sum()
+}
+
+/// Joins neighbours of one schema while they are at most 4 MiB together.
+///
+/// # Errors
+/// `Internal` if their schemas differ.
+pub fn join(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+    let mut joined = Vec::new();
+    let mut run: Vec<RecordBatch> = Vec::new();
+    let mut run_bytes = 0;
+    for batch in batches {
+        let bytes = batch_bytes(&batch);
+        if run_bytes + bytes > JOINED_BYTES_MAX && !run.is_empty() {
+            joined.push(concat(&run)?);
+            run.clear();
+            run_bytes = 0;
+        }
+        run_bytes += bytes;
+        run.push(batch);
+    }
+    if !run.is_empty() {
+        joined.push(concat(&run)?);
+    }
+    Ok(joined)
+}
+
+fn concat(run: &[RecordBatch]) -> Result<RecordBatch> {
+    match run {
+        [one] => Ok(one.clone()),
+        _ => concat_batches(&run[0].schema(), run)
+            .map_err(|error| Error::internal(format!("joining batches of one schema: {error}"))),
+    }
 }

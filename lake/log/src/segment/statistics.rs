@@ -28,18 +28,10 @@ pub const BOUND_BYTES_MAX: usize = 16;
 pub fn of_columns(columns: &[FieldId], batches: &[RecordBatch]) -> Vec<ColumnStatistics> {
     let of_column = |(position, field): (usize, &FieldId)| {
         let arrays: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(position)).collect();
-        let nulls = arrays
-            .iter()
-            .map(|array| array.logical_null_count())
-            .sum::<usize>();
+        let nulls = arrays.iter().map(|array| array.logical_null_count()).sum::<usize>();
         let (min, max) = bounds(&arrays).unwrap_or_default();
         // A slice has at most u32::MAX rows.
-        ColumnStatistics {
-            field: *field,
-            nulls: u32::try_from(nulls).unwrap_or(u32::MAX),
-            min,
-            max,
-        }
+        ColumnStatistics { field: *field, nulls: u32::try_from(nulls).unwrap_or(u32::MAX), min, max }
     };
     columns.iter().enumerate().map(of_column).collect()
 }
@@ -71,9 +63,7 @@ fn bounds(arrays: &[&ArrayRef]) -> Option<Bounds> {
         DataType::Float64 => floats::<Float64Type>(arrays, f64::is_nan, f64::total_cmp)
             .map(|(min, max)| (min.to_le_bytes().to_vec(), max.to_le_bytes().to_vec())),
         DataType::Decimal128(_, _) => {
-            let ends = arrays
-                .iter()
-                .filter_map(|array| ends(array.as_primitive::<Decimal128Type>()));
+            let ends = arrays.iter().filter_map(|array| ends(array.as_primitive::<Decimal128Type>()));
             widest(ends).map(|(min, max)| (decimal_bytes(min), decimal_bytes(max)))
         }
         DataType::Utf8 => {
@@ -99,10 +89,7 @@ fn bounds(arrays: &[&ArrayRef]) -> Option<Bounds> {
 
 fn widest<T: PartialOrd>(ends: impl Iterator<Item = (T, T)>) -> Option<(T, T)> {
     ends.reduce(|(min, max), (low, high)| {
-        (
-            if low < min { low } else { min },
-            if high > max { high } else { max },
-        )
+        (if low < min { low } else { min }, if high > max { high } else { max })
     })
 }
 
@@ -125,10 +112,7 @@ fn floats<T: ArrowPrimitiveType>(
     order: fn(&T::Native, &T::Native) -> std::cmp::Ordering,
 ) -> Option<(T::Native, T::Native)> {
     let mut ends: Option<(T::Native, T::Native)> = None;
-    for value in arrays
-        .iter()
-        .flat_map(|array| array.as_primitive::<T>().iter().flatten())
-    {
+    for value in arrays.iter().flat_map(|array| array.as_primitive::<T>().iter().flatten()) {
         if is_nan(value) {
             return None;
         }
@@ -148,10 +132,7 @@ fn decimal_bytes(unscaled: i128) -> Vec<u8> {
     let bytes = unscaled.to_be_bytes();
     let sign = if unscaled < 0 { 0xFF } else { 0 };
     let same_sign = |byte: u8| (byte ^ sign) & 0x80 == 0;
-    let spare = bytes
-        .windows(2)
-        .take_while(|pair| pair[0] == sign && same_sign(pair[1]))
-        .count();
+    let spare = bytes.windows(2).take_while(|pair| pair[0] == sign && same_sign(pair[1])).count();
     bytes[spare..].to_vec()
 }
 

@@ -37,14 +37,7 @@ pub(super) fn check(
 ) -> Result<()> {
     let chunk_start = message.layout.chunks[column].offset;
     let next = message.starts[column];
-    let mut walk = Walk {
-        message,
-        next,
-        chunk,
-        chunk_start,
-        end: chunk_start,
-        decoded_bytes_left,
-    };
+    let mut walk = Walk { message, next, chunk, chunk_start, end: chunk_start, decoded_bytes_left };
     let rows = u64::from(message.layout.rows);
     walk.array(message.fields[column].data_type(), Length::Exactly(rows))
 }
@@ -82,9 +75,9 @@ impl Walk<'_> {
             DataType::FixedSizeList(child, length) => {
                 self.array(child.data_type(), Length::Exactly(times(rows, (*length).into())?))
             }
-            DataType::Struct(fields) => fields
-                .iter()
-                .try_for_each(|field| self.array(field.data_type(), Length::Exactly(rows))),
+            DataType::Struct(fields) => {
+                fields.iter().try_for_each(|field| self.array(field.data_type(), Length::Exactly(rows)))
+            }
             DataType::Boolean => self.values(rows.div_ceil(8)),
             DataType::FixedSizeBinary(width) => {
                 let bytes = times(rows, (*width).into())?;
@@ -96,9 +89,8 @@ impl Walk<'_> {
                 self.values(bytes)
             }
             other => {
-                let width = other
-                    .primitive_width()
-                    .ok_or_else(|| Error::internal("a type without a shape"))?;
+                let width =
+                    other.primitive_width().ok_or_else(|| Error::internal("a type without a shape"))?;
                 self.values(times(rows, i64::try_from(width).unwrap_or(i64::MAX))?)
             }
         }
@@ -108,9 +100,7 @@ impl Walk<'_> {
     fn node(&mut self, length: Length) -> Result<u64> {
         let node = self.message.node(self.next.nodes);
         self.next.nodes += 1;
-        let counts = u64::try_from(node.length())
-            .ok()
-            .zip(u64::try_from(node.null_count()).ok());
+        let counts = u64::try_from(node.length()).ok().zip(u64::try_from(node.null_count()).ok());
         let (rows, nulls) = counts
             .filter(|(rows, nulls)| {
                 nulls <= rows
@@ -165,23 +155,17 @@ impl Walk<'_> {
             && decoded != one
             && decoded != other
         {
-            return Err(Error::corrupt(format!(
-                "a buffer has {decoded} bytes, expected {one} or {other}"
-            )));
+            return Err(Error::corrupt(format!("a buffer has {decoded} bytes, expected {one} or {other}")));
         }
         *self.decoded_bytes_left = self.decoded_bytes_left.checked_sub(decoded).ok_or_else(|| {
-            Error::corrupt(format!(
-                "a slice's buffers have more than {DECODED_BYTES_MAX} bytes"
-            ))
+            Error::corrupt(format!("a slice's buffers have more than {DECODED_BYTES_MAX} bytes"))
         })?;
         Ok(())
     }
 }
 
 fn times(rows: u64, width: i64) -> Result<u64> {
-    let bytes = u64::try_from(width)
-        .ok()
-        .and_then(|width| rows.checked_mul(width));
+    let bytes = u64::try_from(width).ok().and_then(|width| rows.checked_mul(width));
     bytes.ok_or_else(|| Error::corrupt(format!("{rows} values of width {width} overflow")))
 }
 

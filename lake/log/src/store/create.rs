@@ -81,11 +81,8 @@ impl Store {
 
     async fn create_once(&self, path: &Path, payload: PutPayload) -> Attempt {
         let answer = Answer::default();
-        let options = PutOptions {
-            mode: PutMode::Create,
-            extensions: answer.extensions(),
-            ..PutOptions::default()
-        };
+        let options =
+            PutOptions { mode: PutMode::Create, extensions: answer.extensions(), ..PutOptions::default() };
         let put = self.objects.put_opts(path, payload, options);
         let Ok(result) = tokio::time::timeout(self.request_timeout, put).await else {
             let error = no_answer(self.request_timeout).context(format!("PUT {path}"));
@@ -111,11 +108,7 @@ fn after_error(path: &Path, status: Option<u16>, error: object_store::Error) -> 
         _ => {
             let for_certain = wrote_nothing(status, &error);
             let error = failure(Action::Put, path, status, error);
-            let outcome = if for_certain {
-                CreateOutcome::Denied
-            } else {
-                CreateOutcome::Unknown
-            };
+            let outcome = if for_certain { CreateOutcome::Denied } else { CreateOutcome::Unknown };
             Attempt::Done(outcome(error))
         }
     }

@@ -56,12 +56,7 @@ const DENIED_CODES: [&str; 7] = [
 pub(super) fn failure(action: Action, path: &Path, status: Option<u16>, error: object_store::Error) -> Error {
     let kind = kind_of(action, status, &error);
     let one_line = |c: char| if c.is_control() { ' ' } else { c };
-    let cause: String = error
-        .to_string()
-        .chars()
-        .take(CAUSE_CHARS_MAX)
-        .map(one_line)
-        .collect();
+    let cause: String = error.to_string().chars().take(CAUSE_CHARS_MAX).map(one_line).collect();
     let verb = action.verb();
     let message = match kind {
         ErrorKind::Denied if is_bucket_absent(action, &error) => {
@@ -123,13 +118,8 @@ pub(super) fn wrote_nothing(status: Option<u16>, error: &object_store::Error) ->
 /// Whether the error may say that a byte range lies outside the object. Only a 416 is sure; a directory and memory give
 /// no type that can be named, so their unclassified errors count, and the caller asks for the size.
 pub(super) fn may_be_out_of_range(status: Option<u16>, error: &object_store::Error) -> bool {
-    let in_process = matches!(
-        error,
-        object_store::Error::Generic {
-            store: "LocalFileSystem" | "InMemory",
-            ..
-        }
-    );
+    let in_process =
+        matches!(error, object_store::Error::Generic { store: "LocalFileSystem" | "InMemory", .. });
     status == Some(416) || in_process
 }
 
@@ -138,13 +128,7 @@ fn is_redirect(status: Option<u16>) -> bool {
 }
 
 fn is_local(error: &object_store::Error) -> bool {
-    matches!(
-        error,
-        object_store::Error::Generic {
-            store: "LocalFileSystem",
-            ..
-        }
-    )
+    matches!(error, object_store::Error::Generic { store: "LocalFileSystem", .. })
 }
 
 /// A bucket that is not there must never look like a log without that slot.

@@ -26,11 +26,7 @@ pub struct Listed {
 impl From<ObjectMeta> for Listed {
     fn from(meta: ObjectMeta) -> Self {
         let last_modified = meta.last_modified.timestamp_micros();
-        Self {
-            path: meta.location,
-            size: meta.size,
-            last_modified,
-        }
+        Self { path: meta.location, size: meta.size, last_modified }
     }
 }
 
@@ -78,10 +74,7 @@ impl Store {
         limit: usize,
         found: &mut BTreeMap<Path, Listed>,
     ) -> Result<()> {
-        let start = found
-            .last_key_value()
-            .map(|(path, _)| path.clone())
-            .or_else(|| after.cloned());
+        let start = found.last_key_value().map(|(path, _)| path.clone()).or_else(|| after.cloned());
         let mut objects = match &start {
             Some(start) => self.objects.list_with_offset(Some(prefix), start),
             None => self.objects.list(Some(prefix)),
@@ -94,10 +87,8 @@ impl Store {
             let listed = Listed::from(next.map_err(|error| failure(Action::List, prefix, None, error))?);
             let last = found.last_key_value().map(|(path, _)| path);
             if self.listing == Listing::Ordered && last.is_some_and(|last| *last >= listed.path) {
-                let message = format!(
-                    "the store lists {} out of order; Frazil needs lists in key order",
-                    listed.path
-                );
+                let message =
+                    format!("the store lists {} out of order; Frazil needs lists in key order", listed.path);
                 return Err(Error::unsupported(message));
             }
             if after.is_none_or(|after| listed.path > *after) {
@@ -140,10 +131,7 @@ impl Store {
         if self.get_prefix(&paths::log(database, 0), 1).await?.is_some() {
             return Ok(true);
         }
-        Ok(!self
-            .list(&paths::checkpoint_prefix(database), None, 1)
-            .await?
-            .is_empty())
+        Ok(!self.list(&paths::checkpoint_prefix(database), None, 1).await?.is_empty())
     }
 
     /// Deletes objects; one that is absent counts as deleted. On an error some may be gone: asking again is safe.

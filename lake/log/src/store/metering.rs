@@ -101,19 +101,14 @@ pub struct Metrics {
 }
 
 /// From a memory store to a request's time-out, in seconds.
-const SECONDS: [f64; 14] = [
-    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
-];
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
 impl Default for Metrics {
     fn default() -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
         let seconds = Family::new_with_constructor(histogram);
-        Self {
-            requests: Family::default(),
-            bytes: Family::default(),
-            seconds,
-        }
+        Self { requests: Family::default(), bytes: Family::default(), seconds }
     }
 }
 
@@ -131,18 +126,14 @@ impl Metrics {
 
     /// The requests of an operation that ended in one way.
     pub fn requests(&self, op: Op, result: Outcome) -> u64 {
-        self.requests
-            .get(&Labels { op, result })
-            .map_or(0, |counter| counter.get())
+        self.requests.get(&Labels { op, result }).map_or(0, |counter| counter.get())
     }
 
     /// All requests.
     pub fn requests_total(&self) -> u64 {
         let ops = [Op::Get, Op::Put, Op::List, Op::Delete, Op::Head];
         let results = [Outcome::Ok, Outcome::NotFound, Outcome::Exists, Outcome::Error];
-        ops.iter()
-            .flat_map(|op| results.iter().map(|result| self.requests(*op, *result)))
-            .sum()
+        ops.iter().flat_map(|op| results.iter().map(|result| self.requests(*op, *result))).sum()
     }
 
     /// The bytes that an operation moved.
@@ -151,12 +142,7 @@ impl Metrics {
     }
 
     fn begin(&self, op: Op) -> Request {
-        Request {
-            metrics: self.clone(),
-            op,
-            start: Instant::now(),
-            ended: false,
-        }
+        Request { metrics: self.clone(), op, start: Instant::now(), ended: false }
     }
 
     fn moved(&self, op: Op, bytes: u64) {
@@ -186,16 +172,10 @@ impl Request {
 
     fn count(&mut self, result: Outcome) {
         self.ended = true;
-        self.metrics
-            .requests
-            .get_or_create(&Labels { op: self.op, result })
-            .inc();
+        self.metrics.requests.get_or_create(&Labels { op: self.op, result }).inc();
         if matches!(self.op, Op::Get | Op::Put) {
             let seconds = self.start.elapsed().as_secs_f64();
-            self.metrics
-                .seconds
-                .get_or_create(&OpLabel { op: self.op })
-                .observe(seconds);
+            self.metrics.seconds.get_or_create(&OpLabel { op: self.op }).observe(seconds);
         }
     }
 }

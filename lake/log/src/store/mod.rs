@@ -104,12 +104,8 @@ impl Store {
 
     /// Takes any [`ObjectStore`] as the store, with the default options; it is metered, but not known to list in order.
     pub fn from_object_store(objects: Arc<dyn ObjectStore>, description: &str) -> Self {
-        let parts = Parts {
-            objects,
-            description: description.to_owned(),
-            home: None,
-            listing: Listing::Unordered,
-        };
+        let parts =
+            Parts { objects, description: description.to_owned(), home: None, listing: Listing::Unordered };
         Self::assemble(parts, &StoreOptions::default(), wire::Dates::default())
     }
 

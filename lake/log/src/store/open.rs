@@ -23,11 +23,7 @@ const PREFIX_BYTES_MAX: usize = 512;
 enum Target {
     Memory,
     Directory(PathBuf),
-    Bucket {
-        scheme: &'static str,
-        bucket: String,
-        prefix: Path,
-    },
+    Bucket { scheme: &'static str, bucket: String, prefix: Path },
 }
 
 pub(super) fn open(url: &str, options: &StoreOptions) -> Result<Store> {
@@ -35,20 +31,11 @@ pub(super) fn open(url: &str, options: &StoreOptions) -> Result<Store> {
         Target::Memory => {
             let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
             let description = "memory (gone when the process ends)".to_owned();
-            let parts = Parts {
-                objects,
-                description,
-                home: None,
-                listing: Listing::Ordered,
-            };
+            let parts = Parts { objects, description, home: None, listing: Listing::Ordered };
             Ok(Store::assemble(parts, options, Dates::default()))
         }
         Target::Directory(path) => Ok(Store::assemble(open_directory(&path)?, options, Dates::default())),
-        Target::Bucket {
-            scheme,
-            bucket,
-            prefix,
-        } => {
+        Target::Bucket { scheme, bucket, prefix } => {
             use_ring();
             let dates = Dates::default();
             let home = home_of(scheme, &bucket, &prefix);
@@ -64,12 +51,7 @@ pub(super) fn open(url: &str, options: &StoreOptions) -> Result<Store> {
             };
             let description =
                 endpoint.map_or_else(|| home.clone(), |endpoint| format!("{home} at {endpoint}"));
-            let parts = Parts {
-                objects,
-                description,
-                home: Some(home),
-                listing: Listing::Ordered,
-            };
+            let parts = Parts { objects, description, home: Some(home), listing: Listing::Ordered };
             Ok(Store::assemble(parts, options, dates))
         }
     }
@@ -107,9 +89,7 @@ fn parse_file(url: &str, rest: &str) -> Result<Target> {
     let invalid = |why: &str| Error::invalid(format!("store {url:?}: {why}"));
     if matches!(rest.split('/').next(), Some("." | "..")) {
         return match rest.contains(['%', '?', '#']) {
-            true => Err(invalid(
-                "write a relative path with such characters without file://",
-            )),
+            true => Err(invalid("write a relative path with such characters without file://")),
             false => Ok(Target::Directory(PathBuf::from(rest))),
         };
     }
@@ -117,9 +97,7 @@ fn parse_file(url: &str, rest: &str) -> Result<Target> {
     if parsed.query().is_some() || parsed.fragment().is_some() {
         return Err(invalid("a path has no ? and no #: write %3F and %23"));
     }
-    let path = parsed
-        .to_file_path()
-        .map_err(|()| invalid("use file:///path or file://./relative"))?;
+    let path = parsed.to_file_path().map_err(|()| invalid("use file:///path or file://./relative"))?;
     Ok(Target::Directory(path))
 }
 
@@ -137,9 +115,7 @@ fn parse_bucket(url: &str, scheme: &'static str, rest: &str) -> Result<Target> {
     }
     let prefix = prefix.trim_end_matches('/');
     if prefix.starts_with('/') || prefix.contains(['?', '#', '%']) {
-        return Err(invalid(
-            "the prefix must be of plain segments with one / between them",
-        ));
+        return Err(invalid("the prefix must be of plain segments with one / between them"));
     }
     let prefix = Path::parse(prefix).map_err(|error| {
         invalid("the prefix must be of plain segments with one / between them").with_source(error)
@@ -147,11 +123,7 @@ fn parse_bucket(url: &str, scheme: &'static str, rest: &str) -> Result<Target> {
     if prefix.as_ref().len() > PREFIX_BYTES_MAX {
         return Err(invalid(&format!("the prefix may have {PREFIX_BYTES_MAX} bytes")));
     }
-    Ok(Target::Bucket {
-        scheme,
-        bucket: bucket.to_owned(),
-        prefix,
-    })
+    Ok(Target::Bucket { scheme, bucket: bucket.to_owned(), prefix })
 }
 
 fn home_of(scheme: &str, bucket: &str, prefix: &Path) -> String {
@@ -182,21 +154,13 @@ fn open_directory(path: &FilePath) -> Result<Parts> {
     create_durably(path).map_err(failed)?;
     let path = std::fs::canonicalize(path).map_err(failed)?;
     let Some(home) = path.to_str().map(str::to_owned) else {
-        return Err(Error::invalid(format!(
-            "directory {}: the path is not UTF-8",
-            path.display()
-        )));
+        return Err(Error::invalid(format!("directory {}: the path is not UTF-8", path.display())));
     };
     let directory = LocalFileSystem::new_with_prefix(&path)
         .map_err(|error| Error::invalid(format!("directory {home}: {error}")).with_source(error))?
         .with_fsync(true);
     let description = format!("{home} (fsync on)");
-    Ok(Parts {
-        objects: Arc::new(directory),
-        description,
-        home: Some(home),
-        listing: Listing::Unordered,
-    })
+    Ok(Parts { objects: Arc::new(directory), description, home: Some(home), listing: Listing::Unordered })
 }
 
 /// Creates a directory and its parents, each entry synced: else a power cut could take the log with its directory.
@@ -223,17 +187,11 @@ fn create_durably(path: &FilePath) -> std::io::Result<()> {
 
 /// A commit's PUT must be sent once: see the ambiguity trap in `create.rs`. Reads are retried in `retry.rs`.
 fn no_retries() -> RetryConfig {
-    RetryConfig {
-        backoff: BackoffConfig::default(),
-        max_retries: 0,
-        retry_timeout: Duration::ZERO,
-    }
+    RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: Duration::ZERO }
 }
 
 fn client_options(options: &StoreOptions) -> ClientOptions {
-    ClientOptions::new()
-        .with_timeout(options.request_timeout)
-        .with_connect_timeout(options.connect_timeout)
+    ClientOptions::new().with_timeout(options.request_timeout).with_connect_timeout(options.connect_timeout)
 }
 
 /// The bucket, and the endpoint if one is set.
@@ -243,9 +201,8 @@ fn open_s3(
     dates: &Dates,
 ) -> Result<(Arc<dyn ObjectStore>, Option<String>)> {
     let set = |name: &str| options.environment.get(name).filter(|value| !value.is_empty());
-    let endpoint = set("AWS_ENDPOINT_URL_S3")
-        .or_else(|| set("AWS_ENDPOINT_URL"))
-        .or_else(|| set("AWS_ENDPOINT"));
+    let endpoint =
+        set("AWS_ENDPOINT_URL_S3").or_else(|| set("AWS_ENDPOINT_URL")).or_else(|| set("AWS_ENDPOINT"));
     let invalid = |error: object_store::Error| Error::invalid(format!("S3: {error}")).with_source(error);
 
     let mut builder = AmazonS3Builder::new()
@@ -253,17 +210,14 @@ fn open_s3(
         // A dot in the bucket's name would not match the certificate of *.s3.amazonaws.com.
         .with_virtual_hosted_style_request(endpoint.is_none() && !bucket.contains('.'));
     for (name, value) in &options.environment {
-        let key = name
-            .starts_with("AWS_")
-            .then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok());
+        let key =
+            name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok());
         if let Some(key) = key.flatten().filter(|_| !value.is_empty()) {
             builder = builder.with_config(key, value);
         }
     }
     if let Some(endpoint) = endpoint {
-        let parsed = url::Url::parse(endpoint)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"));
+        let parsed = url::Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let Some(parsed) = parsed else {
             return Err(Error::invalid(format!(
                 "AWS_ENDPOINT_URL {endpoint:?} is not an http:// or https:// URL"
@@ -290,24 +244,19 @@ fn open_gcs(bucket: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>
 
     let mut builder = GoogleCloudStorageBuilder::new().with_client_options(client_options(options));
     for (name, value) in &options.environment {
-        let key = name
-            .starts_with("GOOGLE_")
-            .then(|| name.to_ascii_lowercase().parse::<GoogleConfigKey>().ok());
+        let key =
+            name.starts_with("GOOGLE_").then(|| name.to_ascii_lowercase().parse::<GoogleConfigKey>().ok());
         if let Some(key) = key.flatten().filter(|_| !value.is_empty()) {
             builder = builder.with_config(key, value);
         }
     }
     let built = builder.with_bucket_name(bucket).with_retry(no_retries()).build();
-    Ok(Arc::new(built.map_err(|error| {
-        Error::invalid(format!("GCS: {error}")).with_source(error)
-    })?))
+    Ok(Arc::new(built.map_err(|error| Error::invalid(format!("GCS: {error}")).with_source(error))?))
 }
 
 #[cfg(not(feature = "gcp"))]
 fn open_gcs(bucket: &str, _options: &StoreOptions) -> Result<Arc<dyn ObjectStore>> {
-    Err(Error::unsupported(format!(
-        "store gs://{bucket}: this build lacks GCS; build with --features gcp"
-    )))
+    Err(Error::unsupported(format!("store gs://{bucket}: this build lacks GCS; build with --features gcp")))
 }
 
 #[cfg(feature = "azure")]
@@ -316,20 +265,14 @@ fn open_azure(container: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectS
 
     let mut builder = MicrosoftAzureBuilder::new().with_client_options(client_options(options));
     for (name, value) in &options.environment {
-        let key = name
-            .starts_with("AZURE_")
-            .then(|| name.to_ascii_lowercase().parse::<AzureConfigKey>().ok());
+        let key =
+            name.starts_with("AZURE_").then(|| name.to_ascii_lowercase().parse::<AzureConfigKey>().ok());
         if let Some(key) = key.flatten().filter(|_| !value.is_empty()) {
             builder = builder.with_config(key, value);
         }
     }
-    let built = builder
-        .with_container_name(container)
-        .with_retry(no_retries())
-        .build();
-    Ok(Arc::new(built.map_err(|error| {
-        Error::invalid(format!("Azure: {error}")).with_source(error)
-    })?))
+    let built = builder.with_container_name(container).with_retry(no_retries()).build();
+    Ok(Arc::new(built.map_err(|error| Error::invalid(format!("Azure: {error}")).with_source(error))?))
 }
 
 #[cfg(not(feature = "azure"))]
@@ -349,11 +292,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn bucket(scheme: &'static str, bucket: &str, prefix: &str) -> Target {
-        Target::Bucket {
-            scheme,
-            bucket: bucket.to_owned(),
-            prefix: Path::from(prefix),
-        }
+        Target::Bucket { scheme, bucket: bucket.to_owned(), prefix: Path::from(prefix) }
     }
 
     #[test]
@@ -361,14 +300,8 @@ mod tests {
         for (url, expected) in [
             ("memory://", Target::Memory),
             ("file:///var/x%20y", Target::Directory(PathBuf::from("/var/x y"))),
-            (
-                "file://localhost/var/x",
-                Target::Directory(PathBuf::from("/var/x")),
-            ),
-            (
-                "file://./frazil-data",
-                Target::Directory(PathBuf::from("./frazil-data")),
-            ),
+            ("file://localhost/var/x", Target::Directory(PathBuf::from("/var/x"))),
+            ("file://./frazil-data", Target::Directory(PathBuf::from("./frazil-data"))),
             ("file://../x/y", Target::Directory(PathBuf::from("../x/y"))),
             ("some/where", Target::Directory(PathBuf::from("some/where"))),
             ("/tmp/100%", Target::Directory(PathBuf::from("/tmp/100%"))),

@@ -91,14 +91,8 @@ impl Key {
         };
         let database = Name::new(first).ok()?;
         match second {
-            LOG => Some(Self::Log {
-                database,
-                slot: parse_slot(last)?,
-            }),
-            CHECKPOINT => Some(Self::Checkpoint {
-                database,
-                slot: u64::MAX - parse_slot(last)?,
-            }),
+            LOG => Some(Self::Log { database, slot: parse_slot(last)? }),
+            CHECKPOINT => Some(Self::Checkpoint { database, slot: u64::MAX - parse_slot(last)? }),
             INDEX => {
                 let (from, to) = last.split_once('-')?;
                 let (from, to) = (parse_slot(from)?, parse_slot(to)?);
@@ -106,10 +100,7 @@ impl Key {
             }
             SEGMENT => {
                 let (base, ulid) = last.split_once('-')?;
-                let id = SegmentId {
-                    base: parse_slot(base)?,
-                    ulid: parse_ulid(ulid)?,
-                };
+                let id = SegmentId { base: parse_slot(base)?, ulid: parse_ulid(ulid)? };
                 Some(Self::Segment { database, id })
             }
             _ => None,
@@ -178,9 +169,7 @@ fn parse_slot(digits: &str) -> Option<Slot> {
 }
 
 fn parse_ulid(text: &str) -> Option<Ulid> {
-    Ulid::from_string(text)
-        .ok()
-        .filter(|ulid| ulid.to_string() == text)
+    Ulid::from_string(text).ok().filter(|ulid| ulid.to_string() == text)
 }
 
 #[cfg(test)]
@@ -206,10 +195,8 @@ mod tests {
                 from: a.min(b),
                 to: a.max(b)
             }),
-            (name(), slot(), ulid()).prop_map(|(database, base, ulid)| Key::Segment {
-                database,
-                id: SegmentId { base, ulid }
-            }),
+            (name(), slot(), ulid())
+                .prop_map(|(database, base, ulid)| Key::Segment { database, id: SegmentId { base, ulid } }),
             ulid().prop_map(|ulid| Key::Probe { ulid }),
         ]
     }
@@ -263,14 +250,8 @@ mod tests {
     fn keys_look_as_the_design_says() {
         let database = Name::new("default").unwrap();
         assert_eq!(log(&database, 7).as_ref(), "default/log/00000000000000000007");
-        assert_eq!(
-            checkpoint(&database, 0).as_ref(),
-            "default/checkpoint/18446744073709551615"
-        );
-        assert_eq!(
-            checkpoint(&database, u64::MAX).as_ref(),
-            "default/checkpoint/00000000000000000000"
-        );
+        assert_eq!(checkpoint(&database, 0).as_ref(), "default/checkpoint/18446744073709551615");
+        assert_eq!(checkpoint(&database, u64::MAX).as_ref(), "default/checkpoint/00000000000000000000");
     }
 
     #[test]

@@ -68,14 +68,9 @@ impl Skew {
 /// the own wall clock said before and after it. The skew is the least that explains both.
 pub fn skew(store: TimeMicros, own: RangeInclusive<TimeMicros>) -> Skew {
     const CUT_MICROS: TimeMicros = 999_999;
-    let ahead = own
-        .start()
-        .saturating_sub(store.saturating_add(CUT_MICROS))
-        .max(0);
+    let ahead = own.start().saturating_sub(store.saturating_add(CUT_MICROS)).max(0);
     let behind = store.saturating_sub(*own.end()).max(0);
-    Skew {
-        ms: (ahead - behind) / 1_000,
-    }
+    Skew { ms: (ahead - behind) / 1_000 }
 }
 
 impl Store {
@@ -94,29 +89,17 @@ impl Store {
         timeout: Duration,
     ) -> Result<ProbeReport> {
         let name = |n: u128| paths::probe(Ulid::from(u128::from(ulid).wrapping_add(n)));
-        let probe = Probe {
-            store: self,
-            first: name(0),
-            raced: name(1),
-            absent: name(2),
-            wall,
-        };
+        let probe = Probe { store: self, first: name(0), raced: name(1), absent: name(2), wall };
         // A fifth is kept for the removal, which is tried whatever was found.
         let (for_removal, for_steps) = (timeout / 5, timeout - timeout / 5);
-        let found = tokio::time::timeout(for_steps, probe.run())
-            .await
-            .unwrap_or_else(|_elapsed| {
-                let message = format!("the store did not get through the probe within {for_steps:?}");
-                Err(Error::new(ErrorKind::Unavailable, message))
-            });
+        let found = tokio::time::timeout(for_steps, probe.run()).await.unwrap_or_else(|_elapsed| {
+            let message = format!("the store did not get through the probe within {for_steps:?}");
+            Err(Error::new(ErrorKind::Unavailable, message))
+        });
         let keys = [probe.first.clone(), probe.raced.clone()];
-        let removed = tokio::time::timeout(for_removal, self.delete_many(&keys))
-            .await
-            .unwrap_or_else(|_elapsed| {
-                Err(Error::new(
-                    ErrorKind::Unavailable,
-                    "the store did not remove the probe's keys in time",
-                ))
+        let removed =
+            tokio::time::timeout(for_removal, self.delete_many(&keys)).await.unwrap_or_else(|_elapsed| {
+                Err(Error::new(ErrorKind::Unavailable, "the store did not remove the probe's keys in time"))
             });
         let report = found.and_then(|report| removed.map(|()| report));
         report.context(|| format!("probe of {}", self.description()))
@@ -146,9 +129,7 @@ impl Probe<'_> {
         match self.put(&self.first, b"first").await? {
             Put::Won => {}
             Put::Lost => {
-                return Err(wrong(
-                    "a PUT If-None-Match: * of a new key was refused as if the key existed",
-                ));
+                return Err(wrong("a PUT If-None-Match: * of a new key was refused as if the key existed"));
             }
             Put::Unclear(error) => return Err(error),
         }
@@ -206,16 +187,13 @@ impl Probe<'_> {
             Ok(found) => found,
         };
         // A PUT without an answer may be the winner, but only if nobody was told that he is.
-        let known = winners.first().map_or_else(
-            || unclear.iter().any(|(name, _)| bytes == **name),
-            |name| bytes == **name,
-        );
+        let known = winners
+            .first()
+            .map_or_else(|| unclear.iter().any(|(name, _)| bytes == **name), |name| bytes == **name);
         if known {
             Ok(())
         } else {
-            Err(wrong(
-                "after a race of PUTs If-None-Match: * the key holds bytes of a loser",
-            ))
+            Err(wrong("after a race of PUTs If-None-Match: * the key holds bytes of a loser"))
         }
     }
 
@@ -249,11 +227,10 @@ impl Probe<'_> {
             CreateOutcome::Committed => Ok(Put::Won),
             CreateOutcome::Lost => Ok(Put::Lost),
             CreateOutcome::Unknown(error) => Ok(Put::Unclear(error)),
-            CreateOutcome::Denied(error) if error.kind() == ErrorKind::Unsupported => Err(wrong(&format!(
-                "a PUT If-None-Match: * is not supported ({})",
-                error.message()
-            ))
-            .with_source(error)),
+            CreateOutcome::Denied(error) if error.kind() == ErrorKind::Unsupported => {
+                Err(wrong(&format!("a PUT If-None-Match: * is not supported ({})", error.message()))
+                    .with_source(error))
+            }
             CreateOutcome::Denied(error) => Err(error),
         }
     }

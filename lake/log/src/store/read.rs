@@ -39,9 +39,7 @@ impl Store {
         let range = 0..bytes_max.clamp(1, OBJECT_BYTES_MAX);
         let mut retry = Retry::new(&self.retry);
         loop {
-            let attempt = retry
-                .attempt(self.request_timeout, self.prefix_once(path, range.clone()))
-                .await;
+            let attempt = retry.attempt(self.request_timeout, self.prefix_once(path, range.clone())).await;
             match attempt {
                 Ok(head) => return Ok(Some(head)),
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -74,25 +72,15 @@ impl Store {
     /// `Corrupt` if a range reaches past the object's end: ranges come from headers, so the object was cut short.
     pub async fn get_ranges(&self, path: &Path, ranges: &[Range<u64>]) -> Result<Option<Vec<Bytes>>> {
         if let Some(range) = ranges.iter().find(|range| range.start > range.end) {
-            return Err(Error::invalid(format!(
-                "byte range {range:?} of {path} ends before it starts"
-            )));
+            return Err(Error::invalid(format!("byte range {range:?} of {path} ends before it starts")));
         }
-        let asked: Vec<_> = ranges
-            .iter()
-            .filter(|range| range.start < range.end)
-            .cloned()
-            .collect();
+        let asked: Vec<_> = ranges.iter().filter(|range| range.start < range.end).cloned().collect();
         let fetch = |range| self.range(path, range);
         match coalesce_ranges(&asked, fetch, OBJECT_STORE_COALESCE_DEFAULT).await {
             Ok(found) => {
                 let mut found = found.into_iter();
                 let bytes = |range: &Range<u64>| {
-                    if range.start < range.end {
-                        found.next()
-                    } else {
-                        Some(Bytes::new())
-                    }
+                    if range.start < range.end { found.next() } else { Some(Bytes::new()) }
                 };
                 Ok(ranges.iter().map(bytes).collect())
             }
@@ -105,10 +93,7 @@ impl Store {
     async fn range(&self, path: &Path, range: Range<u64>) -> Result<Bytes> {
         let mut retry = Retry::new(&self.retry);
         loop {
-            match retry
-                .attempt(self.request_timeout, self.range_once(path, range.clone()))
-                .await
-            {
+            match retry.attempt(self.request_timeout, self.range_once(path, range.clone())).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) if retry.again(&error).await => {}
                 Err(error) => return Err(error),
@@ -123,11 +108,7 @@ impl Store {
             Err(Fault::Other(error)) => Err(error),
             Err(Fault::Range(error)) => {
                 let size = self.head_once(path).await?.size;
-                if size < range.end {
-                    Err(cut_short(path, &range, size))
-                } else {
-                    Err(error)
-                }
+                if size < range.end { Err(cut_short(path, &range, size)) } else { Err(error) }
             }
         }
     }
@@ -146,21 +127,11 @@ impl Store {
 
     async fn head_once(&self, path: &Path) -> Result<ObjectHead> {
         let answer = Answer::default();
-        let options = GetOptions {
-            head: true,
-            extensions: answer.extensions(),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { head: true, extensions: answer.extensions(), ..GetOptions::default() };
         let result = self.objects.get_opts(path, options).await;
-        let meta = result
-            .map_err(|error| failure(Action::Get, path, answer.status(), error))?
-            .meta;
+        let meta = result.map_err(|error| failure(Action::Get, path, answer.status(), error))?.meta;
         let last_modified = meta.last_modified.timestamp_micros();
-        Ok(ObjectHead {
-            bytes: Bytes::new(),
-            size: meta.size,
-            last_modified,
-        })
+        Ok(ObjectHead { bytes: Bytes::new(), size: meta.size, last_modified })
     }
 
     async fn get_once(&self, path: &Path, range: Option<Range<u64>>) -> Result<ObjectHead, Fault> {
@@ -173,11 +144,7 @@ impl Store {
         let fault = |error| {
             let of_range = may_be_out_of_range(answer.status(), &error);
             let error = failure(Action::Get, path, answer.status(), error);
-            if of_range {
-                Fault::Range(error)
-            } else {
-                Fault::Other(error)
-            }
+            if of_range { Fault::Range(error) } else { Fault::Other(error) }
         };
         let result = self.objects.get_opts(path, options).await.map_err(fault)?;
         let (meta, length) = (result.meta.clone(), result.range.end - result.range.start);
@@ -191,11 +158,7 @@ impl Store {
             let message = format!("GET {path} ended after {} of {length} bytes", bytes.len());
             return Err(Fault::Other(Error::new(ErrorKind::Unavailable, message)));
         }
-        Ok(ObjectHead {
-            bytes,
-            size: meta.size,
-            last_modified: meta.last_modified.timestamp_micros(),
-        })
+        Ok(ObjectHead { bytes, size: meta.size, last_modified: meta.last_modified.timestamp_micros() })
     }
 }
 

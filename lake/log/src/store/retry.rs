@@ -41,11 +41,7 @@ pub(super) struct Retry<'a> {
 
 impl<'a> Retry<'a> {
     pub(super) fn new(policy: &'a RetryPolicy) -> Self {
-        Self {
-            policy,
-            attempts: 0,
-            deadline: Instant::now() + policy.total_max,
-        }
+        Self { policy, attempts: 0, deadline: Instant::now() + policy.total_max }
     }
 
     /// Makes one attempt, which ends after `request_timeout` or at the deadline, whichever is first.
@@ -55,9 +51,7 @@ impl<'a> Retry<'a> {
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let end = self.deadline.min(Instant::now() + request_timeout);
-        tokio::time::timeout_at(end, request)
-            .await
-            .unwrap_or_else(|_elapsed| Err(no_answer(request_timeout)))
+        tokio::time::timeout_at(end, request).await.unwrap_or_else(|_elapsed| Err(no_answer(request_timeout)))
     }
 
     /// Whether to try again after `error`; pauses before it says yes.
@@ -67,11 +61,7 @@ impl<'a> Retry<'a> {
             return false;
         }
         let doublings = (self.attempts - 1).min(20);
-        let pause = self
-            .policy
-            .pause_first
-            .saturating_mul(1 << doublings)
-            .min(self.policy.pause_max);
+        let pause = self.policy.pause_first.saturating_mul(1 << doublings).min(self.policy.pause_max);
         if Instant::now() + pause >= self.deadline {
             return false;
         }
@@ -83,8 +73,5 @@ impl<'a> Retry<'a> {
 
 /// The error for a request that was given up.
 pub(super) fn no_answer(request_timeout: Duration) -> Error {
-    Error::new(
-        ErrorKind::Unavailable,
-        format!("the store did not answer within {request_timeout:?}"),
-    )
+    Error::new(ErrorKind::Unavailable, format!("the store did not answer within {request_timeout:?}"))
 }

@@ -36,10 +36,7 @@ impl Dates {
     }
 
     fn saw(&self, date: TimeMicros) {
-        *self.0.lock() = Some(StoreDate {
-            date,
-            received: Instant::now(),
-        });
+        *self.0.lock() = Some(StoreDate { date, received: Instant::now() });
     }
 }
 
@@ -75,10 +72,7 @@ impl WatchedConnector {
 impl HttpConnector for WatchedConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(WatchedClient {
-            client,
-            dates: self.dates.clone(),
-        }))
+        Ok(HttpClient::new(WatchedClient { client, dates: self.dates.clone() }))
     }
 }
 
@@ -96,11 +90,7 @@ impl HttpService for WatchedClient {
         let answer = self.client.execute(request).await;
         if let (Some(Answer(status)), Ok(answer)) = (cell, &answer) {
             *status.lock() = Some(answer.status().as_u16());
-            let date = answer
-                .headers()
-                .get("date")
-                .and_then(|date| date.to_str().ok())
-                .and_then(parse_date);
+            let date = answer.headers().get("date").and_then(|date| date.to_str().ok()).and_then(parse_date);
             if let Some(date) = date {
                 self.dates.saw(date);
             }
@@ -110,9 +100,7 @@ impl HttpService for WatchedClient {
 }
 
 fn parse_date(text: &str) -> Option<TimeMicros> {
-    DateTime::parse_from_rfc2822(text)
-        .ok()
-        .map(|date| date.timestamp_micros())
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.timestamp_micros())
 }
 
 #[cfg(test)]
@@ -121,10 +109,7 @@ mod tests {
 
     #[test]
     fn an_http_date_is_read_and_nonsense_is_not() {
-        assert_eq!(
-            parse_date("Sun, 06 Nov 1994 08:49:37 GMT"),
-            Some(784_111_777_000_000)
-        );
+        assert_eq!(parse_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000_000));
         assert_eq!(parse_date("yesterday"), None);
         assert_eq!(parse_date(""), None);
     }

@@ -33,11 +33,7 @@ pub const BUCKET_FUNCTION: u8 = 1;
 /// Internal: a bucket column is not in the schema.
 pub fn key_columns<'a>(schema: &'a Schema, bucket_by: &[FieldId]) -> Result<Vec<(usize, &'a Type)>> {
     let place = |id: &FieldId| {
-        let found = schema
-            .columns
-            .iter()
-            .enumerate()
-            .find(|(_, column)| column.id == *id);
+        let found = schema.columns.iter().enumerate().find(|(_, column)| column.id == *id);
         let found = found.map(|(place, column)| (place, &column.ty));
         found.ok_or_else(|| Error::internal(format!("bucket column {id} is not in schema {}", schema.id)))
     };
@@ -59,15 +55,10 @@ pub fn assign(batch: &RecordBatch, keys: &[(usize, &Type)], buckets: u32) -> Res
         let mixed = array.and_then(|array| mix_column(&mut hashes, array.as_ref(), ty));
         if mixed.is_none() {
             let found = array.map_or_else(|| "nothing".to_owned(), |array| array.data_type().to_string());
-            return Err(Error::internal(format!(
-                "bucket column at {column}: expected {ty}, found {found}"
-            )));
+            return Err(Error::internal(format!("bucket column at {column}: expected {ty}, found {found}")));
         }
     }
-    Ok(hashes
-        .into_iter()
-        .map(|hash| (hash & i32::MAX).cast_unsigned() % buckets)
-        .collect())
+    Ok(hashes.into_iter().map(|hash| (hash & i32::MAX).cast_unsigned() % buckets).collect())
 }
 
 /// Takes one column into the hashes; `None` if the array is not the Arrow form of a type that can choose a bucket.
@@ -77,20 +68,18 @@ fn mix_column(hashes: &mut [i32], array: &dyn Array, ty: &Type) -> Option<()> {
         Type::Date => mix_primitive::<Date32Type>(hashes, array, |value| hash_long(i64::from(value))),
         Type::Bigint => mix_primitive::<Int64Type>(hashes, array, hash_long),
         Type::Time => mix_primitive::<Time64MicrosecondType>(hashes, array, hash_long),
-        Type::Timestamp {
-            unit: TimestampUnit::Micros,
-            ..
-        } => mix_primitive::<TimestampMicrosecondType>(hashes, array, hash_long),
-        Type::Timestamp {
-            unit: TimestampUnit::Nanos,
-            ..
-        } => mix_primitive::<TimestampNanosecondType>(hashes, array, |nanos| {
-            hash_long(nanos.div_euclid(1_000))
-        }),
+        Type::Timestamp { unit: TimestampUnit::Micros, .. } => {
+            mix_primitive::<TimestampMicrosecondType>(hashes, array, hash_long)
+        }
+        Type::Timestamp { unit: TimestampUnit::Nanos, .. } => {
+            mix_primitive::<TimestampNanosecondType>(hashes, array, |nanos| {
+                hash_long(nanos.div_euclid(1_000))
+            })
+        }
         Type::Decimal { .. } => mix_primitive::<Decimal128Type>(hashes, array, hash_decimal),
-        Type::String => mix(hashes, array.as_string_opt::<i32>()?.iter(), |value| {
-            murmur3_32(value.as_bytes())
-        }),
+        Type::String => {
+            mix(hashes, array.as_string_opt::<i32>()?.iter(), |value| murmur3_32(value.as_bytes()))
+        }
         Type::Binary => mix(hashes, array.as_binary_opt::<i32>()?.iter(), murmur3_32),
         Type::Uuid | Type::Fixed(_) => mix(hashes, array.as_fixed_size_binary_opt()?.iter(), murmur3_32),
         _ => None,
@@ -127,22 +116,14 @@ fn hash_decimal(unscaled: i128) -> i32 {
 
 /// MurmurHash3, x86, 32 bits, seed 0.
 fn murmur3_32(bytes: &[u8]) -> i32 {
-    let scramble = |block: u32| {
-        block
-            .wrapping_mul(0xCC9E_2D51)
-            .rotate_left(15)
-            .wrapping_mul(0x1B87_3593)
-    };
+    let scramble = |block: u32| block.wrapping_mul(0xCC9E_2D51).rotate_left(15).wrapping_mul(0x1B87_3593);
     let mut hash = 0u32;
     let (blocks, tail) = bytes.as_chunks::<4>();
     for block in blocks {
         hash ^= scramble(u32::from_le_bytes(*block));
         hash = hash.rotate_left(13).wrapping_mul(5).wrapping_add(0xE654_6B64);
     }
-    let last = tail
-        .iter()
-        .rev()
-        .fold(0u32, |last, byte| (last << 8) | u32::from(*byte));
+    let last = tail.iter().rev().fold(0u32, |last, byte| (last << 8) | u32::from(*byte));
     hash ^= scramble(last);
     // The algorithm takes the length modulo 2³².
     hash ^= u32::try_from(bytes.len() & 0xFFFF_FFFF).unwrap_or(0);

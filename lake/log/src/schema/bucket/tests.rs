@@ -12,10 +12,7 @@ use crate::id::Uuid;
 use crate::schema::sql;
 
 fn batch(columns: Vec<ArrayRef>) -> RecordBatch {
-    let named = columns
-        .into_iter()
-        .enumerate()
-        .map(|(place, array)| (place.to_string(), array));
+    let named = columns.into_iter().enumerate().map(|(place, array)| (place.to_string(), array));
     RecordBatch::try_from_iter(named).unwrap()
 }
 
@@ -40,48 +37,18 @@ fn hashes_are_those_of_icebergs_appendix_b() {
 
     assert_eq!(hash(Int32Array::from(vec![34]), &Type::Int), 2_017_239_379);
     assert_eq!(hash(Int64Array::from(vec![34]), &Type::Bigint), 2_017_239_379);
-    assert_eq!(
-        hash(
-            decimal,
-            &Type::Decimal {
-                precision: 9,
-                scale: 2
-            }
-        ),
-        -500_754_589
-    );
+    assert_eq!(hash(decimal, &Type::Decimal { precision: 9, scale: 2 }), -500_754_589);
     assert_eq!(hash(Date32Array::from(vec![17_486]), &Type::Date), -653_330_422);
-    assert_eq!(
-        hash(Time64MicrosecondArray::from(vec![81_068_000_000]), &Type::Time),
-        -662_762_989
-    );
-    assert_eq!(
-        hash(TimestampMicrosecondArray::from(vec![second_micros]), &micros),
-        -2_047_944_441
-    );
-    assert_eq!(
-        hash(TimestampMicrosecondArray::from(vec![second_micros + 1]), &micros),
-        -1_207_196_810
-    );
+    assert_eq!(hash(Time64MicrosecondArray::from(vec![81_068_000_000]), &Type::Time), -662_762_989);
+    assert_eq!(hash(TimestampMicrosecondArray::from(vec![second_micros]), &micros), -2_047_944_441);
+    assert_eq!(hash(TimestampMicrosecondArray::from(vec![second_micros + 1]), &micros), -1_207_196_810);
     let nano = second_micros * 1_000;
-    assert_eq!(
-        hash(TimestampNanosecondArray::from(vec![nano]), &nanos),
-        -2_047_944_441
-    );
-    assert_eq!(
-        hash(TimestampNanosecondArray::from(vec![nano + 1_001]), &nanos),
-        -1_207_196_810
-    );
-    assert_eq!(
-        hash(StringArray::from(vec!["iceberg"]), &Type::String),
-        1_210_000_089
-    );
+    assert_eq!(hash(TimestampNanosecondArray::from(vec![nano]), &nanos), -2_047_944_441);
+    assert_eq!(hash(TimestampNanosecondArray::from(vec![nano + 1_001]), &nanos), -1_207_196_810);
+    assert_eq!(hash(StringArray::from(vec!["iceberg"]), &Type::String), 1_210_000_089);
     assert_eq!(hash(uuid, &Type::Uuid), 1_488_055_340);
     assert_eq!(hash(fixed, &Type::Fixed(4)), -188_683_207);
-    assert_eq!(
-        hash(BinaryArray::from(vec![&[0u8, 1, 2, 3][..]]), &Type::Binary),
-        -188_683_207
-    );
+    assert_eq!(hash(BinaryArray::from(vec![&[0u8, 1, 2, 3][..]]), &Type::Binary), -188_683_207);
 }
 
 #[test]
@@ -89,42 +56,26 @@ fn murmur3_agrees_with_its_published_vectors() {
     assert_eq!(murmur3_32(b""), 0);
     assert_eq!(murmur3_32(b"hello"), 0x248B_FA47);
     assert_eq!(murmur3_32(b"hello, world"), 0x149B_BB7F);
-    assert_eq!(
-        murmur3_32(b"The quick brown fox jumps over the lazy dog"),
-        0x2E4F_F723
-    );
+    assert_eq!(murmur3_32(b"The quick brown fox jumps over the lazy dog"), 0x2E4F_F723);
 }
 
 #[test]
 fn one_column_is_icebergs_bucket_and_a_null_goes_to_the_first() {
     let batch = batch(vec![Arc::new(Int64Array::from(vec![Some(34), None]))]);
     assert_eq!(assign(&batch, &[(0, &Type::Bigint)], 100).unwrap(), [79, 0]);
-    assert_eq!(
-        assign(&batch, &[], 100).unwrap(),
-        [0, 0],
-        "no key: one bucket; the caller is sticky instead"
-    );
+    assert_eq!(assign(&batch, &[], 100).unwrap(), [0, 0], "no key: one bucket; the caller is sticky instead");
 }
 
 #[test]
 fn key_columns_are_found_by_id_and_their_order_counts() {
-    let schema = Schema {
-        id: 0,
-        columns: sql::parse_columns("a INT, b STRING, c INT").unwrap(),
-    };
+    let schema = Schema { id: 0, columns: sql::parse_columns("a INT, b STRING, c INT").unwrap() };
     let keys = key_columns(&schema, &[3, 1]).unwrap();
     assert_eq!(keys, [(2, &Type::Int), (0, &Type::Int)]);
-    assert_eq!(
-        key_columns(&schema, &[4]).unwrap_err().kind(),
-        ErrorKind::Internal
-    );
+    assert_eq!(key_columns(&schema, &[4]).unwrap_err().kind(), ErrorKind::Internal);
 
     let ones = || Arc::new(Int32Array::from(vec![1])) as ArrayRef;
-    let batch = batch(vec![
-        ones(),
-        Arc::new(StringArray::from(vec!["x"])),
-        Arc::new(Int32Array::from(vec![2])),
-    ]);
+    let batch =
+        batch(vec![ones(), Arc::new(StringArray::from(vec!["x"])), Arc::new(Int32Array::from(vec![2]))]);
     let there = assign(&batch, &keys, 1_000).unwrap();
     let back = assign(&batch, &key_columns(&schema, &[1, 3]).unwrap(), 1_000).unwrap();
     assert_ne!(there, back);
@@ -133,16 +84,10 @@ fn key_columns_are_found_by_id_and_their_order_counts() {
 #[test]
 fn a_column_that_is_not_as_said_is_an_error() {
     let batch = batch(vec![Arc::new(Float64Array::from(vec![1.0]))]);
-    for (keys, buckets) in [
-        ((0, &Type::Double), 4),
-        ((0, &Type::Int), 4),
-        ((1, &Type::Int), 4),
-        ((0, &Type::Int), 0),
-    ] {
-        assert_eq!(
-            assign(&batch, &[keys], buckets).unwrap_err().kind(),
-            ErrorKind::Internal
-        );
+    for (keys, buckets) in
+        [((0, &Type::Double), 4), ((0, &Type::Int), 4), ((1, &Type::Int), 4), ((0, &Type::Int), 0)]
+    {
+        assert_eq!(assign(&batch, &[keys], buckets).unwrap_err().kind(), ErrorKind::Internal);
     }
 }
 

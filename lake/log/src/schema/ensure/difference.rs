@@ -17,21 +17,13 @@ pub fn difference(existing: &TableSpec, wanted: &TableSpec) -> Option<String> {
             column.map_or_else(|| format!("field {id}"), |column| shown(&column.name))
         };
         let names: Vec<String> = ids.iter().map(name).collect();
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     };
     let partitions = |spec: &TableSpec| {
         let partition =
             |field: &PartitionField| format!("{}({})", field.transform, names(spec, &[field.source_id]));
         let partitions: Vec<String> = spec.partitions.iter().map(partition).collect();
-        if partitions.is_empty() {
-            "none".to_owned()
-        } else {
-            partitions.join(", ")
-        }
+        if partitions.is_empty() { "none".to_owned() } else { partitions.join(", ") }
     };
     columns_difference("", &existing.schema.columns, &wanted.schema.columns)
         .or_else(|| {
@@ -39,13 +31,7 @@ pub fn difference(existing: &TableSpec, wanted: &TableSpec) -> Option<String> {
             changed("primary_key", &is, &names(wanted, &wanted.primary_key))
         })
         .or_else(|| changed("partitioned_by", &partitions(existing), &partitions(wanted)))
-        .or_else(|| {
-            changed(
-                "buckets",
-                &existing.buckets.to_string(),
-                &wanted.buckets.to_string(),
-            )
-        })
+        .or_else(|| changed("buckets", &existing.buckets.to_string(), &wanted.buckets.to_string()))
         .or_else(|| {
             let is = names(existing, &existing.bucket_by);
             changed("bucket_by", &is, &names(wanted, &wanted.bucket_by))
@@ -59,11 +45,8 @@ pub fn difference(existing: &TableSpec, wanted: &TableSpec) -> Option<String> {
 
 /// The first difference of columns; `prefix` is the path of the struct that they are in, with its dot.
 fn columns_difference(prefix: &str, existing: &[Column], wanted: &[Column]) -> Option<String> {
-    let places: BTreeMap<&str, (usize, &Column)> = existing
-        .iter()
-        .enumerate()
-        .map(|(place, column)| (column.name.as_str(), (place, column)))
-        .collect();
+    let places: BTreeMap<&str, (usize, &Column)> =
+        existing.iter().enumerate().map(|(place, column)| (column.name.as_str(), (place, column))).collect();
     let mut moved = None;
     for (place, column) in wanted.iter().enumerate() {
         let path = format!("{prefix}{}", shown(&column.name));
@@ -74,24 +57,14 @@ fn columns_difference(prefix: &str, existing: &[Column], wanted: &[Column]) -> O
             return Some(found);
         }
         if *place_now != place && moved.is_none() {
-            moved = Some(format!(
-                "column {path}: is number {}, asked as number {}",
-                place_now + 1,
-                place + 1
-            ));
+            moved =
+                Some(format!("column {path}: is number {}, asked as number {}", place_now + 1, place + 1));
         }
     }
     let asked: BTreeSet<&str> = wanted.iter().map(|column| column.name.as_str()).collect();
-    let left = existing
-        .iter()
-        .find(|column| !asked.contains(column.name.as_str()));
-    left.map(|column| {
-        format!(
-            "column {prefix}{}: in the table, not asked for",
-            shown(&column.name)
-        )
-    })
-    .or(moved)
+    let left = existing.iter().find(|column| !asked.contains(column.name.as_str()));
+    left.map(|column| format!("column {prefix}{}: in the table, not asked for", shown(&column.name)))
+        .or(moved)
 }
 
 fn column_difference(path: &str, now: &Column, wanted: &Column) -> Option<String> {
@@ -102,37 +75,20 @@ fn column_difference(path: &str, now: &Column, wanted: &Column) -> Option<String
     }
     let text = |column: &Column| format!("{}{}", column.ty, if column.required { " NOT NULL" } else { "" });
     let quoted = |doc: &str| format!("{doc:?}");
-    changed(&format!("column {path}"), &text(now), &text(wanted)).or_else(|| {
-        changed(
-            &format!("comment of column {path}"),
-            &quoted(&now.doc),
-            &quoted(&wanted.doc),
-        )
-    })
+    changed(&format!("column {path}"), &text(now), &text(wanted))
+        .or_else(|| changed(&format!("comment of column {path}"), &quoted(&now.doc), &quoted(&wanted.doc)))
 }
 
 fn options_difference(existing: &[(String, String)], wanted: &[(String, String)]) -> Option<String> {
     let given = existing.iter().chain(wanted).map(|(name, _)| name.as_str());
     let names: BTreeSet<&str> = given.collect();
     let value = |options: &[(String, String)], name: &str| {
-        let given = options
-            .iter()
-            .find(|(given, _)| given == name)
-            .map(|(_, value)| value.clone());
-        let default = || {
-            OPTIONS
-                .iter()
-                .find(|spec| spec.name == name)
-                .map(|spec| spec.default.to_owned())
-        };
+        let given = options.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
+        let default = || OPTIONS.iter().find(|spec| spec.name == name).map(|spec| spec.default.to_owned());
         given.or_else(default).unwrap_or_else(|| "not set".to_owned())
     };
     names.into_iter().find_map(|name| {
-        changed(
-            &format!("option {}", shown_option(name)),
-            &value(existing, name),
-            &value(wanted, name),
-        )
+        changed(&format!("option {}", shown_option(name)), &value(existing, name), &value(wanted, name))
     })
 }
 

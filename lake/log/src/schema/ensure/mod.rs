@@ -88,9 +88,7 @@ pub fn build_with(mut columns: Vec<Column>, request: &TableRequest) -> Result<Ta
     let options = canonical(&request.options)?;
     let buckets = request.buckets.unwrap_or(1);
     if !(1..=BUCKETS_MAX).contains(&buckets) {
-        return Err(Error::invalid(format!(
-            "buckets is {buckets}: give a number from 1 to {BUCKETS_MAX}"
-        )));
+        return Err(Error::invalid(format!("buckets is {buckets}: give a number from 1 to {BUCKETS_MAX}")));
     }
     let bucket_by = bucket_columns(&columns, &request.bucket_by)?;
     let highest = highest_id(&columns);
@@ -100,11 +98,7 @@ pub fn build_with(mut columns: Vec<Column>, request: &TableRequest) -> Result<Ta
             FIELD_ID_MAX - 3
         )));
     }
-    let pseudo = PseudoIds {
-        bucket: highest + 1,
-        offset: highest + 2,
-        timestamp: highest + 3,
-    };
+    let pseudo = PseudoIds { bucket: highest + 1, offset: highest + 2, timestamp: highest + 3 };
     let spec = TableSpec {
         schema: Schema { id: 0, columns },
         last_column_id: pseudo.timestamp,
@@ -127,9 +121,7 @@ fn refuse_planned(request: &TableRequest) -> Result<()> {
         ));
     }
     if !request.partitioned_by.is_empty() {
-        return Err(Error::unsupported(
-            "partitioned_by is not there yet: leave it out",
-        ));
+        return Err(Error::unsupported("partitioned_by is not there yet: leave it out"));
     }
     Ok(())
 }
@@ -160,11 +152,7 @@ fn bucket_columns(columns: &[Column], names: &[String]) -> Result<Vec<FieldId>> 
     for name in names {
         let same = same_unicode(name);
         let Some(column) = columns.iter().find(|column| same_unicode(&column.name) == same) else {
-            let known: Vec<String> = columns
-                .iter()
-                .take(20)
-                .map(|column| shown(&column.name))
-                .collect();
+            let known: Vec<String> = columns.iter().take(20).map(|column| shown(&column.name)).collect();
             let more = if columns.len() > 20 { ", …" } else { "" };
             let known = known.join(", ");
             return Err(Error::invalid(format!(

@@ -38,19 +38,9 @@ fn clicks() -> TableSpec {
 fn a_request_becomes_a_spec() {
     let spec = clicks();
     assert_eq!((spec.schema.id, spec.schema.columns.len()), (0, 3));
-    assert_eq!(
-        spec.pseudo,
-        PseudoIds {
-            bucket: 5,
-            offset: 6,
-            timestamp: 7
-        }
-    );
+    assert_eq!(spec.pseudo, PseudoIds { bucket: 5, offset: 6, timestamp: 7 });
     assert_eq!(spec.last_column_id, 7);
-    assert_eq!(
-        (spec.buckets, spec.bucket_by, spec.bucket_function),
-        (4, vec![1, 2], 1)
-    );
+    assert_eq!((spec.buckets, spec.bucket_by, spec.bucket_function), (4, vec![1, 2], 1));
     assert_eq!(spec.options, [("retention".to_owned(), "7d".to_owned())]);
     assert!(spec.primary_key.is_empty() && spec.partitions.is_empty());
 }
@@ -59,10 +49,7 @@ fn a_request_becomes_a_spec() {
 fn ids_of_an_iceberg_schema_are_kept_and_the_pseudo_columns_come_after_them() {
     let spec =
         spec(json!({"schema": {"type": "struct", "fields": [{"id": 40, "name": "id", "type": "long"}]}}));
-    assert_eq!(
-        (spec.schema.columns[0].id, spec.pseudo.bucket, spec.last_column_id),
-        (40, 41, 43)
-    );
+    assert_eq!((spec.schema.columns[0].id, spec.pseudo.bucket, spec.last_column_id), (40, 41, 43));
     assert_eq!((spec.buckets, spec.bucket_by.len()), (1, 0));
 }
 
@@ -72,11 +59,7 @@ fn columns_without_ids_get_them() {
     for column in &mut columns {
         column.id = 0;
     }
-    columns[2].ty = Type::List(Box::new(Nested {
-        id: 0,
-        required: false,
-        ty: Type::String,
-    }));
+    columns[2].ty = Type::List(Box::new(Nested { id: 0, required: false, ty: Type::String }));
     let spec = build_with(columns, &TableRequest::default()).unwrap();
     assert_eq!(spec.schema.columns, clicks().schema.columns);
 }
@@ -87,10 +70,7 @@ fn an_error_says_what_is_wrong_and_what_to_write() {
         error(json!({})),
         "give columns such as \"id BIGINT NOT NULL, url STRING\", or schema in Iceberg's JSON form"
     );
-    assert_eq!(
-        error(json!({"columns": "a INT", "schema": {}})),
-        "give columns or schema, not both"
-    );
+    assert_eq!(error(json!({"columns": "a INT", "schema": {}})), "give columns or schema, not both");
     for buckets in [0, 1025] {
         assert_eq!(
             error(json!({"columns": "a INT", "buckets": buckets})),
@@ -139,10 +119,7 @@ fn a_name_that_is_not_allowed_is_named_with_what_to_do() {
         error(json!({"columns": "__offset INT"})),
         "column __offset: names of columns that begin with __ are reserved: rename it"
     );
-    assert_eq!(
-        error(json!({"columns": "a INT, \"\" INT"})),
-        "the name of column 2 is empty: name it"
-    );
+    assert_eq!(error(json!({"columns": "a INT, \"\" INT"})), "the name of column 2 is empty: name it");
     assert_eq!(
         error(json!({"columns": "a STRUCT<\"\" INT>"})),
         "column a: the name of its field 1 is empty: name it"
@@ -154,10 +131,7 @@ fn a_name_that_is_not_allowed_is_named_with_what_to_do() {
     let long = "x".repeat(257);
     assert_eq!(
         error(json!({"columns": format!("{long} INT")})),
-        format!(
-            "column {}…: its name has 257 bytes, 256 are allowed",
-            "x".repeat(64)
-        )
+        format!("column {}…: its name has 257 bytes, 256 are allowed", "x".repeat(64))
     );
     assert!(build(&request(json!({"columns": format!("{} INT", "x".repeat(256))}))).is_ok());
     assert!(
@@ -186,11 +160,7 @@ fn what_is_not_there_yet_is_named() {
         unsupported(json!({"columns": "a DATE", "partitioned_by": ["day(a)"]})),
         "partitioned_by is not there yet: leave it out"
     );
-    for ty in [
-        "TIMESTAMP(9)",
-        "ARRAY<TIMESTAMP(9)>",
-        "MAP<STRING,STRUCT<b TIMESTAMP(9) WITH TIME ZONE>>",
-    ] {
+    for ty in ["TIMESTAMP(9)", "ARRAY<TIMESTAMP(9)>", "MAP<STRING,STRUCT<b TIMESTAMP(9) WITH TIME ZONE>>"] {
         assert_eq!(
             unsupported(json!({"columns": format!("a {ty}")})),
             "column a: TIMESTAMP(9) needs the option format-version=3, which is not there yet: use TIMESTAMP(6)"
@@ -211,11 +181,7 @@ fn the_same_request_is_the_same_table_whatever_its_ids() {
     assert_eq!(difference(&existing, &clicks()), None);
     let defaults = spec(json!({"columns": "a INT"}));
     let spelled = spec(json!({"columns": "a INTEGER NULL", "buckets": 1, "options": {"retention": "1w"}}));
-    assert_eq!(
-        difference(&defaults, &spelled),
-        None,
-        "an option that is not given counts as its default"
-    );
+    assert_eq!(difference(&defaults, &spelled), None, "an option that is not given counts as its default");
 }
 
 #[test]
@@ -233,14 +199,8 @@ fn the_first_difference_is_named() {
     let rest = "url STRING COMMENT 'where', s STRUCT<a INT, b ARRAY<INT>>";
     let same = format!("id BIGINT NOT NULL, {rest}");
 
-    assert_eq!(
-        column(&format!("id INT, {rest}")),
-        "column id: is BIGINT NOT NULL, asked INT"
-    );
-    assert_eq!(
-        column(&format!("{same}, ref INT")),
-        "column ref: not in the table"
-    );
+    assert_eq!(column(&format!("id INT, {rest}")), "column id: is BIGINT NOT NULL, asked INT");
+    assert_eq!(column(&format!("{same}, ref INT")), "column ref: not in the table");
     assert_eq!(
         column("id BIGINT NOT NULL, url STRING COMMENT 'where'"),
         "column s: in the table, not asked for"
@@ -262,129 +222,48 @@ fn the_first_difference_is_named() {
         "column s.b: is ARRAY<INT>, asked ARRAY<INT NOT NULL>"
     );
     assert_eq!(differs(&same, 8, &["id"], json!({})), "buckets: is 4, asked 8");
-    assert_eq!(
-        differs(&same, 4, &["id", "url"], json!({})),
-        "bucket_by: is id, asked id, url"
-    );
+    assert_eq!(differs(&same, 4, &["id", "url"], json!({})), "bucket_by: is id, asked id, url");
     assert_eq!(differs(&same, 4, &[], json!({})), "bucket_by: is id, asked none");
-    assert_eq!(
-        differs(&same, 4, &["id"], json!({"retention": "30d"})),
-        "option retention: is 7d, asked 30d"
-    );
+    assert_eq!(differs(&same, 4, &["id"], json!({"retention": "30d"})), "option retention: is 7d, asked 30d");
 }
 
 type Change = fn(&mut TableSpec);
 
 /// Changes of [`clicks`] with the beginning of the message that each gives.
 const SENSELESS: &[(Change, &str)] = &[
-    (
-        |s| s.schema.id = 1,
-        "schema id is 1: a table starts with schema 0",
-    ),
-    (
-        |s| s.schema.columns.clear(),
-        "a table needs at least one column: give one such as `id BIGINT`",
-    ),
-    (
-        |s| s.schema.columns[1].name = "ID".into(),
-        "column ID: there is id already",
-    ),
-    (
-        |s| s.schema.columns[1].id = 1,
-        "column url: its field id 1 is another field's",
-    ),
+    (|s| s.schema.id = 1, "schema id is 1: a table starts with schema 0"),
+    (|s| s.schema.columns.clear(), "a table needs at least one column: give one such as `id BIGINT`"),
+    (|s| s.schema.columns[1].name = "ID".into(), "column ID: there is id already"),
+    (|s| s.schema.columns[1].id = 1, "column url: its field id 1 is another field's"),
     (|s| s.schema.columns[1].id = 0, "column url: its field id is 0"),
     (|s| s.schema.columns[1].id = -4, "column url: its field id is -4"),
-    (
-        |s| s.pseudo.offset = s.pseudo.bucket,
-        "field id 5 of __offset: expected one above 0 of its own",
-    ),
-    (
-        |s| s.pseudo.bucket = 1,
-        "field id 1 of __bucket: expected one above 0 of its own",
-    ),
-    (
-        |s| s.last_column_id = 6,
-        "last column id is 6: expected 7 to 1000000000",
-    ),
-    (
-        |s| s.last_column_id = i32::MAX,
-        "last column id is 2147483647: expected 7 to 1000000000",
-    ),
+    (|s| s.pseudo.offset = s.pseudo.bucket, "field id 5 of __offset: expected one above 0 of its own"),
+    (|s| s.pseudo.bucket = 1, "field id 1 of __bucket: expected one above 0 of its own"),
+    (|s| s.last_column_id = 6, "last column id is 6: expected 7 to 1000000000"),
+    (|s| s.last_column_id = i32::MAX, "last column id is 2147483647: expected 7 to 1000000000"),
     (|s| s.buckets = 0, "buckets is 0: expected 1 to 1024"),
     (|s| s.buckets = 1_025, "buckets is 1025: expected 1 to 1024"),
-    (
-        |s| s.bucket_function = 2,
-        "bucket function is 2: 1 is the only one",
-    ),
-    (
-        |s| s.bucket_by = vec![4],
-        "bucket key: field id 4 is not a column that fits, or named twice",
-    ),
-    (
-        |s| s.bucket_by = vec![3],
-        "bucket key: field id 3 is not a column that fits, or named twice",
-    ),
-    (
-        |s| s.primary_key = vec![1, 1],
-        "primary key: field id 1 is not a column that fits, or named twice",
-    ),
-    (
-        |s| s.partitions = vec![day_of(9)],
-        "partition field 1000: expected a source column",
-    ),
-    (
-        |s| s.partitions = vec![day_of(1), day_of(1)],
-        "partition field 1000: expected a source column",
-    ),
-    (
-        |s| s.options.push(("a".into(), String::new())),
-        "options: expected each once, sorted by name",
-    ),
-    (
-        |s| s.options[0].0 = "Retention".into(),
-        "option number 1: expected a name",
-    ),
-    (
-        |s| s.options[0].1 = "x".repeat(257),
-        "option number 1: expected a name",
-    ),
+    (|s| s.bucket_function = 2, "bucket function is 2: 1 is the only one"),
+    (|s| s.bucket_by = vec![4], "bucket key: field id 4 is not a column that fits, or named twice"),
+    (|s| s.bucket_by = vec![3], "bucket key: field id 3 is not a column that fits, or named twice"),
+    (|s| s.primary_key = vec![1, 1], "primary key: field id 1 is not a column that fits, or named twice"),
+    (|s| s.partitions = vec![day_of(9)], "partition field 1000: expected a source column"),
+    (|s| s.partitions = vec![day_of(1), day_of(1)], "partition field 1000: expected a source column"),
+    (|s| s.options.push(("a".into(), String::new())), "options: expected each once, sorted by name"),
+    (|s| s.options[0].0 = "Retention".into(), "option number 1: expected a name"),
+    (|s| s.options[0].1 = "x".repeat(257), "option number 1: expected a name"),
 ];
 
 type MakeType = fn() -> Type;
 
 /// Types of column `url` that no table may have, likewise.
 const SENSELESS_TYPES: &[(MakeType, &str)] = &[
-    (
-        || Type::Decimal {
-            precision: 9,
-            scale: 10,
-        },
-        "column url: DECIMAL(9,10) is out of bounds",
-    ),
+    (|| Type::Decimal { precision: 9, scale: 10 }, "column url: DECIMAL(9,10) is out of bounds"),
     (|| Type::Fixed(0), "column url: FIXED(0) is out of bounds"),
-    (
-        || Type::Vector {
-            length: 0,
-            element_id: 9,
-        },
-        "column url: VECTOR(0) is out of bounds",
-    ),
-    (
-        || Type::Vector {
-            length: 1,
-            element_id: 1,
-        },
-        "column url: its field id 1 is another",
-    ),
-    (
-        || Type::Struct(Vec::new()),
-        "column url: a STRUCT needs at least one field",
-    ),
-    (
-        map_with_nullable_keys,
-        "column url: the keys of a map are never null",
-    ),
+    (|| Type::Vector { length: 0, element_id: 9 }, "column url: VECTOR(0) is out of bounds"),
+    (|| Type::Vector { length: 1, element_id: 1 }, "column url: its field id 1 is another"),
+    (|| Type::Struct(Vec::new()), "column url: a STRUCT needs at least one field"),
+    (map_with_nullable_keys, "column url: the keys of a map are never null"),
     (nested_too_deep, "column url.element.element."),
 ];
 
@@ -416,33 +295,16 @@ fn what_later_versions_will_build_is_taken() {
 }
 
 fn day_of(source_id: i32) -> PartitionField {
-    PartitionField {
-        source_id,
-        field_id: 1_000,
-        name: "day".to_owned(),
-        transform: "day".to_owned(),
-    }
+    PartitionField { source_id, field_id: 1_000, name: "day".to_owned(), transform: "day".to_owned() }
 }
 
 fn map_with_nullable_keys() -> Type {
-    let nested = |id| {
-        Box::new(Nested {
-            id,
-            required: false,
-            ty: Type::Int,
-        })
-    };
+    let nested = |id| Box::new(Nested { id, required: false, ty: Type::Int });
     Type::Map(nested(8), nested(9))
 }
 
 fn nested_too_deep() -> Type {
-    (100..200).fold(Type::Int, |ty, id| {
-        Type::List(Box::new(Nested {
-            id,
-            required: false,
-            ty,
-        }))
-    })
+    (100..200).fold(Type::Int, |ty, id| Type::List(Box::new(Nested { id, required: false, ty })))
 }
 
 proptest! {

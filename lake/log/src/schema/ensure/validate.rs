@@ -28,25 +28,17 @@ const PARTITION_FIELD_ID_MIN: i32 = 1_000;
 /// Invalid: names the first thing that does not fit. The fold refuses the entry.
 pub fn validate(spec: &TableSpec) -> Result<()> {
     if spec.schema.id != 0 {
-        return Err(Error::invalid(format!(
-            "schema id is {}: a table starts with schema 0",
-            spec.schema.id
-        )));
+        return Err(Error::invalid(format!("schema id is {}: a table starts with schema 0", spec.schema.id)));
     }
     let ids = check_columns(&spec.schema.columns, same_ascii)?;
     check_ids(spec, &ids)?;
     check_keys(spec)?;
     if !(1..=BUCKETS_MAX).contains(&spec.buckets) {
-        return Err(Error::invalid(format!(
-            "buckets is {}: expected 1 to {BUCKETS_MAX}",
-            spec.buckets
-        )));
+        return Err(Error::invalid(format!("buckets is {}: expected 1 to {BUCKETS_MAX}", spec.buckets)));
     }
     if spec.bucket_function != BUCKET_FUNCTION {
         let found = spec.bucket_function;
-        return Err(Error::invalid(format!(
-            "bucket function is {found}: {BUCKET_FUNCTION} is the only one"
-        )));
+        return Err(Error::invalid(format!("bucket function is {found}: {BUCKET_FUNCTION} is the only one")));
     }
     check_partitions(&spec.partitions, &ids)?;
     check_options(&spec.options)
@@ -55,15 +47,11 @@ pub fn validate(spec: &TableSpec) -> Result<()> {
 fn check_ids(spec: &TableSpec, ids: &BTreeSet<FieldId>) -> Result<()> {
     let mut all = ids.clone();
     let pseudo = spec.pseudo;
-    for (name, id) in [
-        ("__bucket", pseudo.bucket),
-        ("__offset", pseudo.offset),
-        ("__timestamp", pseudo.timestamp),
-    ] {
+    for (name, id) in
+        [("__bucket", pseudo.bucket), ("__offset", pseudo.offset), ("__timestamp", pseudo.timestamp)]
+    {
         if id < 1 || !all.insert(id) {
-            return Err(Error::invalid(format!(
-                "field id {id} of {name}: expected one above 0 of its own"
-            )));
+            return Err(Error::invalid(format!("field id {id} of {name}: expected one above 0 of its own")));
         }
     }
     let highest = all.last().copied().unwrap_or(0);
@@ -121,15 +109,11 @@ fn check_partitions(partitions: &[PartitionField], ids: &BTreeSet<FieldId>) -> R
 
 fn check_options(options: &[(String, String)]) -> Result<()> {
     if options.len() > OPTIONS_MAX {
-        return Err(Error::invalid(format!(
-            "options: at most {OPTIONS_MAX} are allowed"
-        )));
+        return Err(Error::invalid(format!("options: at most {OPTIONS_MAX} are allowed")));
     }
     let name_fits = |name: &str| {
         (1..=OPTION_NAME_BYTES_MAX).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b))
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b))
     };
     if let Some((place, _)) = options
         .iter()

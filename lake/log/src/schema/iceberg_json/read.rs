@@ -17,19 +17,12 @@ type Object = Map<String, Value>;
 /// # Errors
 /// Invalid: names the column and says what is expected. Unsupported: names the type or attribute that is not there yet.
 pub fn from_json(value: &Value) -> Result<Vec<Column>> {
-    let mut reader = Reader {
-        path: Vec::new(),
-        fields: 0,
-    };
+    let mut reader = Reader { path: Vec::new(), fields: 0 };
     let object = reader.object(value, "an object such as {\"type\":\"struct\",\"fields\":[…]}")?;
     reader.type_is_struct(object)?;
-    if object
-        .get("identifier-field-ids")
-        .is_some_and(|ids| ids.as_array().is_none_or(|ids| !ids.is_empty()))
+    if object.get("identifier-field-ids").is_some_and(|ids| ids.as_array().is_none_or(|ids| !ids.is_empty()))
     {
-        return Err(Error::unsupported(
-            "schema: identifier-field-ids is not there yet: leave it out",
-        ));
+        return Err(Error::unsupported("schema: identifier-field-ids is not there yet: leave it out"));
     }
     reader.known(object, &["type", "schema-id", "identifier-field-ids", "fields"])?;
     let mut columns = reader.columns(object, 1)?;
@@ -56,10 +49,8 @@ impl Reader {
     }
 
     fn column(&mut self, value: &Value, depth: usize) -> Result<Column> {
-        let object = self.object(
-            value,
-            "a field, an object such as {\"name\":\"url\",\"type\":\"string\"}",
-        )?;
+        let object =
+            self.object(value, "a field, an object such as {\"name\":\"url\",\"type\":\"string\"}")?;
         let name = match object.get("name") {
             Some(Value::String(name)) => name.clone(),
             other => return Err(self.expected("\"name\" in each field, a string", other)),
@@ -82,13 +73,7 @@ impl Reader {
         let required = self.flag(object, "required")?;
         let ty = self.parse_type(object, "type", depth)?;
         self.path.pop();
-        Ok(Column {
-            id,
-            name,
-            required,
-            ty,
-            doc,
-        })
+        Ok(Column { id, name, required, ty, doc })
     }
 
     /// The type in the given attribute of an object.
@@ -98,17 +83,13 @@ impl Reader {
             return Err(self.too_many());
         }
         if depth > TYPE_DEPTH_MAX {
-            return Err(self.fail(&format!(
-                "types may nest {TYPE_DEPTH_MAX} deep, this one goes deeper"
-            )));
+            return Err(self.fail(&format!("types may nest {TYPE_DEPTH_MAX} deep, this one goes deeper")));
         }
         match object.get(key) {
             Some(Value::String(name)) => self.primitive(name),
             Some(Value::Object(nested)) => self.nested_type(nested, depth),
-            other => Err(self.expected(
-                &format!("\"{key}\", a type such as \"long\" or {{\"type\":\"list\",…}}"),
-                other,
-            )),
+            other => Err(self
+                .expected(&format!("\"{key}\", a type such as \"long\" or {{\"type\":\"list\",…}}"), other)),
         }
     }
 
@@ -121,13 +102,7 @@ impl Reader {
             Some("list") => {
                 self.known(
                     object,
-                    &[
-                        "type",
-                        "element-id",
-                        "element-required",
-                        "element",
-                        VECTOR_LENGTH_KEY,
-                    ],
+                    &["type", "element-id", "element-required", "element", VECTOR_LENGTH_KEY],
                 )?;
                 let required = self.flag(object, "element-required")?;
                 let element = self.nested(object, "element", required, depth + 1)?;
@@ -137,19 +112,13 @@ impl Reader {
                 }
             }
             Some("map") => {
-                self.known(
-                    object,
-                    &["type", "key-id", "key", "value-id", "value-required", "value"],
-                )?;
+                self.known(object, &["type", "key-id", "key", "value-id", "value-required", "value"])?;
                 let key = self.nested(object, "key", true, depth + 1)?;
                 let required = self.flag(object, "value-required")?;
                 let value = self.nested(object, "value", required, depth + 1)?;
                 Ok(Type::Map(Box::new(key), Box::new(value)))
             }
-            _ => Err(self.expected(
-                "\"type\", one of \"struct\", \"list\", \"map\"",
-                object.get("type"),
-            )),
+            _ => Err(self.expected("\"type\", one of \"struct\", \"list\", \"map\"", object.get("type"))),
         }
     }
 
@@ -163,18 +132,15 @@ impl Reader {
 
     fn vector(&self, length: &Value, element: &Nested) -> Result<Type> {
         if element.ty != Type::Real || !element.required {
-            return Err(self.fail(&format!(
-                "{VECTOR_LENGTH_KEY} needs an element that is a required \"float\""
-            )));
+            return Err(
+                self.fail(&format!("{VECTOR_LENGTH_KEY} needs an element that is a required \"float\""))
+            );
         }
         let Some(length) = length.as_u64() else {
             return Err(self.expected(&format!("{VECTOR_LENGTH_KEY}, a whole number"), Some(length)));
         };
         match Type::vector(length).map_err(|error| self.fail(error.message()))? {
-            Type::Vector { length, .. } => Ok(Type::Vector {
-                length,
-                element_id: element.id,
-            }),
+            Type::Vector { length, .. } => Ok(Type::Vector { length, element_id: element.id }),
             other => Ok(other),
         }
     }
@@ -207,9 +173,7 @@ impl Reader {
         let checked = if let Some((precision, scale)) =
             inner("decimal(", ')').and_then(|inner| inner.split_once(','))
         {
-            number(precision)
-                .zip(number(scale))
-                .map(|(precision, scale)| Type::decimal(precision, scale))
+            number(precision).zip(number(scale)).map(|(precision, scale)| Type::decimal(precision, scale))
         } else {
             inner("fixed[", ']').and_then(number).map(Type::fixed)
         };
@@ -218,9 +182,7 @@ impl Reader {
         }
         let stem = name.split(['(', '[']).next().unwrap_or(name);
         if ["variant", "geometry", "geography", "unknown"].contains(&stem) {
-            return Err(Error::unsupported(
-                self.at_column(&format!("the type {stem} is not there yet")),
-            ));
+            return Err(Error::unsupported(self.at_column(&format!("the type {stem} is not there yet"))));
         }
         Err(self.fail(&format!(
             "{} is not a type of Iceberg's: use one of boolean, int, long, float, double, decimal(p,s), date, time, \
@@ -287,10 +249,7 @@ impl Reader {
         if self.path.is_empty() {
             return format!("schema: {message}");
         }
-        format!(
-            "column {}: {message}",
-            shown_path(self.path.iter().map(String::as_str))
-        )
+        format!("column {}: {message}", shown_path(self.path.iter().map(String::as_str)))
     }
 
     fn fail(&self, message: &str) -> Error {

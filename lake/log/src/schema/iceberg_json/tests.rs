@@ -55,19 +55,8 @@ fn missing_ids_are_given_out_and_given_ones_kept() {
     ]});
     let columns = from_json(&schema).unwrap();
     assert_eq!((columns[0].id, columns[1].id), (6, 5));
-    let Type::List(element) = &columns[0].ty else {
-        panic!("a list")
-    };
-    assert_eq!(
-        (element.id, &element.ty),
-        (
-            7,
-            &Type::Decimal {
-                precision: 9,
-                scale: 2
-            }
-        )
-    );
+    let Type::List(element) = &columns[0].ty else { panic!("a list") };
+    assert_eq!((element.id, &element.ty), (7, &Type::Decimal { precision: 9, scale: 2 }));
 
     let fresh =
         from_json(&json!({"fields": [{"name": "a", "type": "int"}, {"name": "b", "type": "int"}]})).unwrap();
@@ -80,14 +69,8 @@ fn an_error_names_the_column_and_says_what_is_expected() {
         error(&json!([])),
         r#"schema: expected an object such as {"type":"struct","fields":[…]}, found an array"#
     );
-    assert_eq!(
-        error(&json!({"type": "list"})),
-        r#"schema: expected "type":"struct", found "list""#
-    );
-    assert_eq!(
-        error(&json!({"type": "struct"})),
-        r#"schema: expected "fields", an array, found nothing"#
-    );
+    assert_eq!(error(&json!({"type": "list"})), r#"schema: expected "type":"struct", found "list""#);
+    assert_eq!(error(&json!({"type": "struct"})), r#"schema: expected "fields", an array, found nothing"#);
     assert_eq!(
         error(&json!({"fields": []})),
         "a table needs at least one column: give one such as `id BIGINT`"
@@ -152,37 +135,19 @@ fn a_wrong_type_is_named_with_the_ones_there_are() {
     );
     let long_vector =
         json!({"type": "list", "element": "float", "element-required": true, "frazil-vector-length": 0});
-    assert_eq!(
-        error_of_type(&long_vector),
-        "column c: VECTOR(0) is out of bounds: give 1 to 65536 elements"
-    );
+    assert_eq!(error_of_type(&long_vector), "column c: VECTOR(0) is out of bounds: give 1 to 65536 elements");
 }
 
 #[test]
 fn what_is_not_there_yet_is_named() {
     let column = |ty: &str| json!({"fields": [{"name": "c", "type": ty}]});
-    assert_eq!(
-        unsupported(&column("variant")),
-        "column c: the type variant is not there yet"
-    );
-    assert_eq!(
-        unsupported(&column("geometry(srid:4326)")),
-        "column c: the type geometry is not there yet"
-    );
-    assert_eq!(
-        unsupported(&column("geography")),
-        "column c: the type geography is not there yet"
-    );
+    assert_eq!(unsupported(&column("variant")), "column c: the type variant is not there yet");
+    assert_eq!(unsupported(&column("geometry(srid:4326)")), "column c: the type geometry is not there yet");
+    assert_eq!(unsupported(&column("geography")), "column c: the type geography is not there yet");
     let with_default = json!({"fields": [{"name": "c", "type": "int", "write-default": 3}]});
-    assert_eq!(
-        unsupported(&with_default),
-        "column c: write-default is not there yet: leave it out"
-    );
+    assert_eq!(unsupported(&with_default), "column c: write-default is not there yet: leave it out");
     let with_key = json!({"identifier-field-ids": [1], "fields": [{"name": "c", "type": "int"}]});
-    assert_eq!(
-        unsupported(&with_key),
-        "schema: identifier-field-ids is not there yet: leave it out"
-    );
+    assert_eq!(unsupported(&with_key), "schema: identifier-field-ids is not there yet: leave it out");
 }
 
 #[test]
@@ -190,9 +155,7 @@ fn depth_and_number_are_bounded() {
     let nest = |levels| (0..levels).fold(json!("int"), |ty, _| json!({"type": "list", "element": ty}));
     assert!(from_json(&json!({"fields": [{"name": "c", "type": nest(15)}]})).is_ok());
     assert!(error_of_type(&nest(16)).ends_with(": types may nest 16 deep, this one goes deeper"));
-    let fields: Vec<Value> = (0..10_001)
-        .map(|n| json!({"name": format!("c{n}"), "type": "int"}))
-        .collect();
+    let fields: Vec<Value> = (0..10_001).map(|n| json!({"name": format!("c{n}"), "type": "int"})).collect();
     assert!(from_json(&json!({"fields": fields[1..]})).is_ok());
     assert!(
         error(&json!({"fields": fields})).starts_with("a table may have 10000 columns and nested fields")

@@ -33,22 +33,10 @@ fn type_json(ty: &Type) -> Value {
         Type::Double => "double",
         Type::Date => "date",
         Type::Time => "time",
-        Type::Timestamp {
-            unit: TimestampUnit::Micros,
-            zone: false,
-        } => "timestamp",
-        Type::Timestamp {
-            unit: TimestampUnit::Micros,
-            zone: true,
-        } => "timestamptz",
-        Type::Timestamp {
-            unit: TimestampUnit::Nanos,
-            zone: false,
-        } => "timestamp_ns",
-        Type::Timestamp {
-            unit: TimestampUnit::Nanos,
-            zone: true,
-        } => "timestamptz_ns",
+        Type::Timestamp { unit: TimestampUnit::Micros, zone: false } => "timestamp",
+        Type::Timestamp { unit: TimestampUnit::Micros, zone: true } => "timestamptz",
+        Type::Timestamp { unit: TimestampUnit::Nanos, zone: false } => "timestamp_ns",
+        Type::Timestamp { unit: TimestampUnit::Nanos, zone: true } => "timestamptz_ns",
         Type::String => "string",
         Type::Uuid => "uuid",
         Type::Binary => "binary",

@@ -62,9 +62,7 @@ impl Words {
         };
         self.at += 1;
         if name.eq_ignore_ascii_case("primary") && self.keyword().as_deref() == Some("KEY") {
-            return Err(Error::unsupported(
-                "PRIMARY KEY is not there yet in a column list: leave it out",
-            ));
+            return Err(Error::unsupported("PRIMARY KEY is not there yet in a column list: leave it out"));
         }
         self.path.push(name.clone());
         if depth > 1 {
@@ -73,13 +71,7 @@ impl Words {
         let ty = self.parse_type(depth)?;
         let (required, doc) = self.clauses(true)?;
         self.path.pop();
-        Ok(Column {
-            id: 0,
-            name,
-            required: required.unwrap_or(false),
-            ty,
-            doc: doc.unwrap_or_default(),
-        })
+        Ok(Column { id: 0, name, required: required.unwrap_or(false), ty, doc: doc.unwrap_or_default() })
     }
 
     /// `NOT NULL`, `NULL` and `COMMENT`, each at most once, in any order.
@@ -125,9 +117,7 @@ impl Words {
 
     fn parse_type(&mut self, depth: usize) -> Result<Type> {
         if depth > TYPE_DEPTH_MAX {
-            return Err(self.fail(&format!(
-                "types may nest {TYPE_DEPTH_MAX} deep, this one goes deeper"
-            )));
+            return Err(self.fail(&format!("types may nest {TYPE_DEPTH_MAX} deep, this one goes deeper")));
         }
         let Some(word) = self.keyword() else {
             return Err(self.expected("a type such as BIGINT or ARRAY<STRING>"));
@@ -161,9 +151,7 @@ impl Words {
             "MAP" => return self.map(depth),
             "STRUCT" => return self.structure(depth),
             "VARIANT" | "GEOMETRY" | "GEOGRAPHY" => {
-                return Err(Error::unsupported(
-                    self.at_column(&format!("the type {word} is not there yet")),
-                ));
+                return Err(Error::unsupported(self.at_column(&format!("the type {word} is not there yet"))));
             }
             other => return Err(self.unknown_type(other)),
         };
@@ -175,22 +163,15 @@ impl Words {
         let form = format!("{word}(p,s), p digits of which s behind the point");
         self.token(&Token::LParen, &form)?;
         let precision = self.number(&form)?;
-        let scale = if self.take(&Token::Comma) {
-            self.number(&form)?
-        } else {
-            0
-        };
+        let scale = if self.take(&Token::Comma) { self.number(&form)? } else { 0 };
         self.token(&Token::RParen, &form)?;
         Type::decimal(precision, scale).map_err(|error| self.fail(error.message()))
     }
 
     /// TIME, TIMESTAMP or TIMESTAMPTZ, after the word.
     fn time(&mut self, word: &str) -> Result<Type> {
-        let digits = if self.peek() == Some(&Token::LParen) {
-            self.parameter(&format!("{word}(6)"))?
-        } else {
-            6
-        };
+        let digits =
+            if self.peek() == Some(&Token::LParen) { self.parameter(&format!("{word}(6)"))? } else { 6 };
         let zone = match self.keyword().as_deref() {
             Some(side @ ("WITH" | "WITHOUT")) if word != "TIMESTAMPTZ" => {
                 let with = side == "WITH";
@@ -208,14 +189,8 @@ impl Words {
             ("TIME", digits, false) => {
                 Err(self.fail(&format!("TIME({digits}) is not a type here: use TIME")))
             }
-            (_, 6, zone) => Ok(Type::Timestamp {
-                unit: TimestampUnit::Micros,
-                zone,
-            }),
-            (_, 9, zone) => Ok(Type::Timestamp {
-                unit: TimestampUnit::Nanos,
-                zone,
-            }),
+            (_, 6, zone) => Ok(Type::Timestamp { unit: TimestampUnit::Micros, zone }),
+            (_, 9, zone) => Ok(Type::Timestamp { unit: TimestampUnit::Nanos, zone }),
             (word, digits, _) => Err(self.fail(&format!(
                 "{word}({digits}) is not a type here: use {word}(6), microseconds, or {word}(9)"
             ))),
@@ -258,18 +233,13 @@ impl Words {
             return Err(self.fail("the keys of a map are never null: leave NULL out"));
         }
         self.path.pop();
-        Ok(Nested {
-            id: 0,
-            required: name == "key" || required.unwrap_or(false),
-            ty,
-        })
+        Ok(Nested { id: 0, required: name == "key" || required.unwrap_or(false), ty })
     }
 
     fn no_parameters(&self, word: &str, ty: &Type) -> Result<()> {
         match self.peek() {
-            Some(Token::LParen) if *ty == Type::Binary => Err(self.fail(&format!(
-                "{word} takes no length here: use BINARY, or FIXED(n) for exactly n bytes"
-            ))),
+            Some(Token::LParen) if *ty == Type::Binary => Err(self
+                .fail(&format!("{word} takes no length here: use BINARY, or FIXED(n) for exactly n bytes"))),
             Some(Token::LParen) => Err(self.fail(&format!("{word} takes no parameters here: write {ty}"))),
             Some(Token::LBracket) => {
                 Err(self.fail(&format!("{word}[] is not a type here: write ARRAY<{ty}>")))

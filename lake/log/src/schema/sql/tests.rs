@@ -29,10 +29,7 @@ fn the_example_of_the_api_is_read_as_meant() {
         parse_columns("id BIGINT NOT NULL, url STRING, at TIMESTAMP(6) WITH TIME ZONE COMMENT 'it''s when'")
             .unwrap();
 
-    let zoned = Type::Timestamp {
-        unit: TimestampUnit::Micros,
-        zone: true,
-    };
+    let zoned = Type::Timestamp { unit: TimestampUnit::Micros, zone: true };
     let column = |id, name: &str, required, ty, doc: &str| Column {
         id,
         name: name.to_owned(),
@@ -76,14 +73,8 @@ fn every_synonym_has_one_canonical_text() {
     }
     assert_eq!(one_type("DOUBLE PRECISION"), Type::Double);
     assert_eq!(one_type("TIME WITHOUT TIME ZONE"), Type::Time);
-    assert_eq!(
-        one_type("TIMESTAMP WITHOUT TIME ZONE").to_string(),
-        "TIMESTAMP(6)"
-    );
-    assert_eq!(
-        one_type("TIMESTAMP(9) WITH TIME ZONE").to_string(),
-        "TIMESTAMP(9) WITH TIME ZONE"
-    );
+    assert_eq!(one_type("TIMESTAMP WITHOUT TIME ZONE").to_string(), "TIMESTAMP(6)");
+    assert_eq!(one_type("TIMESTAMP(9) WITH TIME ZONE").to_string(), "TIMESTAMP(9) WITH TIME ZONE");
 }
 
 #[test]
@@ -93,13 +84,8 @@ fn nested_types_keep_not_null_and_comments() {
     let Type::Struct(fields) = one_type("STRUCT<name: STRING, \"Age in y\" : INT>") else {
         panic!("a struct")
     };
-    assert_eq!(
-        (fields[0].name.as_str(), fields[1].name.as_str()),
-        ("name", "Age in y")
-    );
-    let Type::Map(key, _) = one_type("MAP<STRING NOT NULL, INT>") else {
-        panic!("a map")
-    };
+    assert_eq!((fields[0].name.as_str(), fields[1].name.as_str()), ("name", "Age in y"));
+    let Type::Map(key, _) = one_type("MAP<STRING NOT NULL, INT>") else { panic!("a map") };
     assert!(key.required);
 }
 
@@ -115,94 +101,40 @@ fn a_column_may_be_named_like_a_word_of_the_language() {
 const WRONG: &[(&str, &str)] = &[
     ("", "columns: expected a column name, found the end"),
     ("id BIGINT, ", "columns: expected a column name, found the end"),
-    (
-        "id",
-        "column id: expected a type such as BIGINT or ARRAY<STRING>, found the end",
-    ),
+    ("id", "column id: expected a type such as BIGINT or ARRAY<STRING>, found the end"),
     ("id SMALLINT", "column id: SMALLINT is not a type here: use INT"),
     (
         "id BIGINT url STRING",
         r#"column id: expected NOT NULL, COMMENT, a comma or the end after its type, found "url""#,
     ),
-    (
-        "id BIGINT NOT NUL",
-        r#"column id: expected NULL after NOT, found "NUL""#,
-    ),
-    (
-        "id BIGINT NULL NOT NULL",
-        "column id: NULL or NOT NULL is said twice: say it once",
-    ),
-    (
-        "id BIGINT COMMENT x",
-        r#"column id: expected the comment in single quotes, found "x""#,
-    ),
-    (
-        "id INT COMMENT 'a' COMMENT 'b'",
-        "column id: COMMENT is said twice: say it once",
-    ),
-    (
-        "id DECIMAL",
-        "column id: expected DECIMAL(p,s), p digits of which s behind the point, found the end",
-    ),
+    ("id BIGINT NOT NUL", r#"column id: expected NULL after NOT, found "NUL""#),
+    ("id BIGINT NULL NOT NULL", "column id: NULL or NOT NULL is said twice: say it once"),
+    ("id BIGINT COMMENT x", r#"column id: expected the comment in single quotes, found "x""#),
+    ("id INT COMMENT 'a' COMMENT 'b'", "column id: COMMENT is said twice: say it once"),
+    ("id DECIMAL", "column id: expected DECIMAL(p,s), p digits of which s behind the point, found the end"),
     (
         "id DECIMAL(39,2)",
         "column id: DECIMAL(39,2) is out of bounds: give a precision from 1 to 38 and a scale from 0 to the precision",
     ),
-    (
-        "id FIXED(0)",
-        "column id: FIXED(0) is out of bounds: give 1 to 1048576 bytes",
-    ),
-    (
-        "id VECTOR(65537)",
-        "column id: VECTOR(65537) is out of bounds: give 1 to 65536 elements",
-    ),
+    ("id FIXED(0)", "column id: FIXED(0) is out of bounds: give 1 to 1048576 bytes"),
+    ("id VECTOR(65537)", "column id: VECTOR(65537) is out of bounds: give 1 to 65536 elements"),
     ("id FIXED", "column id: expected FIXED(n), n bytes, found the end"),
-    (
-        "id FIXED(n)",
-        r#"column id: expected a whole number as in FIXED(n), n bytes, found "n""#,
-    ),
+    ("id FIXED(n)", r#"column id: expected a whole number as in FIXED(n), n bytes, found "n""#),
     (
         "at TIMESTAMP(3)",
         "column at: TIMESTAMP(3) is not a type here: use TIMESTAMP(6), microseconds, or TIMESTAMP(9)",
     ),
     ("at TIME(9)", "column at: TIME(9) is not a type here: use TIME"),
-    (
-        "at TIME WITH TIME ZONE",
-        "column at: TIME WITH TIME ZONE is not a type here: use TIME, or TIMESTAMP",
-    ),
-    (
-        "at TIMESTAMP WITH ZONE",
-        r#"column at: expected TIME ZONE after WITH or WITHOUT, found "ZONE""#,
-    ),
-    (
-        "url VARCHAR(20)",
-        "column url: VARCHAR takes no parameters here: write STRING",
-    ),
-    (
-        "b BINARY(3)",
-        "column b: BINARY takes no length here: use BINARY, or FIXED(n) for exactly n bytes",
-    ),
+    ("at TIME WITH TIME ZONE", "column at: TIME WITH TIME ZONE is not a type here: use TIME, or TIMESTAMP"),
+    ("at TIMESTAMP WITH ZONE", r#"column at: expected TIME ZONE after WITH or WITHOUT, found "ZONE""#),
+    ("url VARCHAR(20)", "column url: VARCHAR takes no parameters here: write STRING"),
+    ("b BINARY(3)", "column b: BINARY takes no length here: use BINARY, or FIXED(n) for exactly n bytes"),
     ("b INT[]", "column b: INT[] is not a type here: write ARRAY<INT>"),
-    (
-        "a ARRAY",
-        "column a: expected ARRAY<t>, t the type of the elements, found the end",
-    ),
-    (
-        "a ARRAY<INT",
-        "column a: expected > after the element's type, found the end",
-    ),
-    (
-        "a STRUCT<b MAP<STRING,CHAR>>",
-        "column a.b.value: CHAR is not a type here: use STRING",
-    ),
-    (
-        "m MAP<INT>",
-        r#"column m: expected , and the values' type after the keys', found ">""#,
-    ),
-    (
-        "m MAP<INT NULL, INT>",
-        "column m.key: the keys of a map are never null: leave NULL out",
-    ),
+    ("a ARRAY", "column a: expected ARRAY<t>, t the type of the elements, found the end"),
+    ("a ARRAY<INT", "column a: expected > after the element's type, found the end"),
+    ("a STRUCT<b MAP<STRING,CHAR>>", "column a.b.value: CHAR is not a type here: use STRING"),
+    ("m MAP<INT>", r#"column m: expected , and the values' type after the keys', found ">""#),
+    ("m MAP<INT NULL, INT>", "column m.key: the keys of a map are never null: leave NULL out"),
     ("s STRUCT<>", r#"column s: expected a column name, found ">""#),
 ];
 
@@ -219,26 +151,11 @@ fn an_error_names_the_column_and_says_what_is_expected() {
 
 #[test]
 fn what_is_not_there_yet_is_named() {
-    assert_eq!(
-        unsupported("v VARIANT"),
-        "column v: the type VARIANT is not there yet"
-    );
-    assert_eq!(
-        unsupported("v ARRAY<GEOMETRY>"),
-        "column v.element: the type GEOMETRY is not there yet"
-    );
-    assert_eq!(
-        unsupported("v geography"),
-        "column v: the type GEOGRAPHY is not there yet"
-    );
-    assert_eq!(
-        unsupported("v INT DEFAULT 3"),
-        "column v: DEFAULT is not there yet: leave it out"
-    );
-    assert_eq!(
-        unsupported("v INT PRIMARY KEY"),
-        "column v: PRIMARY is not there yet: leave it out"
-    );
+    assert_eq!(unsupported("v VARIANT"), "column v: the type VARIANT is not there yet");
+    assert_eq!(unsupported("v ARRAY<GEOMETRY>"), "column v.element: the type GEOMETRY is not there yet");
+    assert_eq!(unsupported("v geography"), "column v: the type GEOGRAPHY is not there yet");
+    assert_eq!(unsupported("v INT DEFAULT 3"), "column v: DEFAULT is not there yet: leave it out");
+    assert_eq!(unsupported("v INT PRIMARY KEY"), "column v: PRIMARY is not there yet: leave it out");
     assert_eq!(
         unsupported("v INT, PRIMARY KEY (v)"),
         "PRIMARY KEY is not there yet in a column list: leave it out"
@@ -265,11 +182,7 @@ fn depth_number_and_length_are_bounded() {
 #[test]
 fn a_type_inside_a_type_counts_its_nulls_apart() {
     let columns = parse_columns("a ARRAY<INT NOT NULL>").unwrap();
-    let element = Nested {
-        id: 2,
-        required: true,
-        ty: Type::Int,
-    };
+    let element = Nested { id: 2, required: true, ty: Type::Int };
     assert_eq!(columns[0].ty, Type::List(Box::new(element)));
     assert!(!columns[0].required);
 }

@@ -50,12 +50,7 @@ impl Words {
         let tokens = Tokenizer::new(&ColumnDialect, text)
             .tokenize()
             .map_err(|error| Error::invalid(format!("columns: {error}")).with_source(error))?;
-        Ok(Self {
-            tokens: split(tokens),
-            at: 0,
-            path: Vec::new(),
-            fields: 0,
-        })
+        Ok(Self { tokens: split(tokens), at: 0, path: Vec::new(), fields: 0 })
     }
 
     /// `(n)` after a word.
@@ -85,11 +80,7 @@ impl Words {
     /// The next token as an unquoted word in capitals.
     pub(super) fn keyword(&self) -> Option<String> {
         match self.peek() {
-            Some(Token::Word(Word {
-                value,
-                quote_style: None,
-                ..
-            })) => Some(value.to_ascii_uppercase()),
+            Some(Token::Word(Word { value, quote_style: None, .. })) => Some(value.to_ascii_uppercase()),
             _ => None,
         }
     }
@@ -107,11 +98,7 @@ impl Words {
     }
 
     pub(super) fn token(&mut self, token: &Token, expected: &str) -> Result<()> {
-        if self.take(token) {
-            Ok(())
-        } else {
-            Err(self.expected(expected))
-        }
+        if self.take(token) { Ok(()) } else { Err(self.expected(expected)) }
     }
 
     pub(super) fn words(&mut self, words: &[&str], expected: &str) -> Result<()> {
@@ -124,18 +111,14 @@ impl Words {
     }
 
     pub(super) fn found(&self) -> String {
-        self.peek()
-            .map_or_else(|| "the end".to_owned(), |token| quoted(&token.to_string()))
+        self.peek().map_or_else(|| "the end".to_owned(), |token| quoted(&token.to_string()))
     }
 
     pub(super) fn at_column(&self, message: &str) -> String {
         if self.path.is_empty() {
             return format!("columns: {message}");
         }
-        format!(
-            "column {}: {message}",
-            shown_path(self.path.iter().map(String::as_str))
-        )
+        format!("column {}: {message}", shown_path(self.path.iter().map(String::as_str)))
     }
 
     pub(super) fn fail(&self, message: &str) -> Error {

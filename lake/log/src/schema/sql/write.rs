@@ -13,11 +13,7 @@ pub fn columns_sql(schema: &Schema) -> String {
 
 /// A name as SQL: quoted where it must be.
 pub fn identifier_sql(name: &str) -> String {
-    if is_plain(name) {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
+    if is_plain(name) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 impl fmt::Display for Type {
@@ -36,11 +32,7 @@ impl fmt::Display for Type {
                     TimestampUnit::Micros => 6,
                     TimestampUnit::Nanos => 9,
                 };
-                write!(
-                    f,
-                    "TIMESTAMP({digits}){}",
-                    if *zone { " WITH TIME ZONE" } else { "" }
-                )
+                write!(f, "TIMESTAMP({digits}){}", if *zone { " WITH TIME ZONE" } else { "" })
             }
             Self::String => f.write_str("STRING"),
             Self::Uuid => f.write_str("UUID"),

@@ -23,12 +23,9 @@ fn small(codec: Codec) -> (Slice, Bytes, Vec<FieldRef>) {
 /// Whether an error is `Corrupt` and names the object and a range of it with the byte `at` of the slice.
 fn names(error: &Error, slice: &Slice, at: usize) -> bool {
     let message = error.to_string();
-    let range = message
-        .strip_prefix(&format!("{} bytes ", PLACE.object))
-        .and_then(|rest| rest.split(':').next());
-    let (from, to) = range
-        .and_then(|range| range.split_once(".."))
-        .expect("a range is named");
+    let range =
+        message.strip_prefix(&format!("{} bytes ", PLACE.object)).and_then(|rest| rest.split(':').next());
+    let (from, to) = range.and_then(|range| range.split_once("..")).expect("a range is named");
     let (from, to) = (from.parse::<u64>().unwrap(), to.parse::<u64>().unwrap());
     let at = PLACE.start + slice.body_offset + u64::try_from(at).unwrap();
     error.kind() == ErrorKind::Corrupt
@@ -98,12 +95,7 @@ fn every_truncation_and_every_byte_too_many_is_refused() {
             assert!(error.to_string().contains(PLACE.object));
         }
         let longer: Vec<u8> = bytes.iter().copied().chain([0]).collect();
-        assert_eq!(
-            decode(&slice, &longer.into(), &fields, &PLACE)
-                .unwrap_err()
-                .kind(),
-            ErrorKind::Corrupt
-        );
+        assert_eq!(decode(&slice, &longer.into(), &fields, &PLACE).unwrap_err().kind(), ErrorKind::Corrupt);
         let projection = Projection::plan(&slice, &[0, 2], 0).unwrap();
         let parts = fetched(&bytes, projection.ranges());
         for part in 0..parts.len() {
@@ -122,12 +114,7 @@ fn every_truncation_and_every_byte_too_many_is_refused() {
 fn fields_of_other_types_are_refused() {
     for codec in CODECS {
         let (slice, bytes, fields) = small(codec);
-        for data_type in [
-            DataType::Utf8,
-            DataType::Boolean,
-            DataType::Int32,
-            DataType::Decimal128(5, 0),
-        ] {
+        for data_type in [DataType::Utf8, DataType::Boolean, DataType::Int32, DataType::Decimal128(5, 0)] {
             let mut fields = fields.clone();
             fields[0] = Arc::new(Field::new("n", data_type, false));
             let error = decode(&slice, &bytes, &fields, &PLACE).unwrap_err();
@@ -135,10 +122,7 @@ fn fields_of_other_types_are_refused() {
         }
         let mut fields = fields.clone();
         fields[1] = Arc::new(Field::new("s", DataType::Utf8View, false));
-        assert_eq!(
-            decode(&slice, &bytes, &fields, &PLACE).unwrap_err().kind(),
-            ErrorKind::Unsupported
-        );
+        assert_eq!(decode(&slice, &bytes, &fields, &PLACE).unwrap_err().kind(), ErrorKind::Unsupported);
     }
 }
 
@@ -152,12 +136,7 @@ fn compressed_zeros(codec: Codec, zeros: usize) -> Vec<u8> {
 }
 
 fn claiming(claimed: i64, buffer: &[u8]) -> Vec<u8> {
-    claimed
-        .to_le_bytes()
-        .iter()
-        .chain(&buffer[8..])
-        .copied()
-        .collect()
+    claimed.to_le_bytes().iter().chain(&buffer[8..]).copied().collect()
 }
 
 #[test]
@@ -165,16 +144,9 @@ fn a_buffer_cannot_claim_what_it_cannot_become() {
     let zeros = 3 << 20;
     for codec in [Codec::Lz4, Codec::Zstd] {
         let buffer = compressed_zeros(codec, zeros);
-        let buffer = if codec == Codec::Lz4 {
-            cut_to_lz4_frame(&buffer)
-        } else {
-            buffer
-        };
+        let buffer = if codec == Codec::Lz4 { cut_to_lz4_frame(&buffer) } else { buffer };
         let claimed = i64::try_from(zeros).unwrap();
-        assert_eq!(
-            decoded_len(codec, &buffer).unwrap(),
-            u64::try_from(zeros).unwrap()
-        );
+        assert_eq!(decoded_len(codec, &buffer).unwrap(), u64::try_from(zeros).unwrap());
         for impossible in [i64::MAX, i64::MIN, -2, claimed * 1000] {
             decoded_len(codec, &claiming(impossible, &buffer)).unwrap_err();
         }
@@ -214,9 +186,7 @@ fn a_slice_larger_than_a_reader_takes_is_not_written() {
     let rows = 4 << 20;
     let batch = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![0; rows]))]).unwrap();
     let fit = usize::try_from(DECODED_BYTES_MAX).unwrap() / (8 * rows);
-    let error = BodyBuilder::new()
-        .push(meta(1, Codec::Zstd), &vec![batch; fit + 1])
-        .unwrap_err();
+    let error = BodyBuilder::new().push(meta(1, Codec::Zstd), &vec![batch; fit + 1]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 

@@ -9,19 +9,13 @@ const ROUNDS: usize = 3000;
 fn good_input(codec: Codec, rows: usize, seed: u64) -> Vec<u8> {
     let fields = fuzz_fields();
     let columns = fields.len();
-    let (slice, bytes) = written(
-        &[batch(&Arc::new(ArrowSchema::new(fields)), rows, seed)],
-        columns,
-        codec,
-    );
+    let (slice, bytes) = written(&[batch(&Arc::new(ArrowSchema::new(fields)), rows, seed)], columns, codec);
     let layout = &slice.batches[0];
     let eighths = |bytes: u64| u16::try_from(bytes / 8).unwrap().to_le_bytes();
     let mut input = vec![codec as u8];
     input.extend(u16::try_from(slice.rows).unwrap().to_le_bytes());
     input.extend(eighths(layout.metadata_len.into()));
-    layout.chunks[..columns - 1]
-        .iter()
-        .for_each(|chunk| input.extend(eighths(chunk.len)));
+    layout.chunks[..columns - 1].iter().for_each(|chunk| input.extend(eighths(chunk.len)));
     input.extend_from_slice(&bytes);
     input
 }
@@ -72,19 +66,7 @@ fn mutate(input: &mut Vec<u8>, random: &mut Random) {
 
 /// Changes a number, a little or to one that is special.
 fn change(input: &mut [u8], at: usize, random: &mut Random) {
-    let special = [
-        0,
-        1,
-        -1,
-        7,
-        8,
-        64,
-        i64::MAX,
-        i64::MIN,
-        i64::from(i32::MAX),
-        1 << 30,
-        1 << 40,
-    ];
+    let special = [0, 1, -1, 7, 8, 64, i64::MAX, i64::MIN, i64::from(i32::MAX), 1 << 30, 1 << 40];
     let Some(old) = input.get(at..at + 8) else { return };
     let old = i64::from_le_bytes(old.try_into().unwrap());
     let new = match random.below(4) {
@@ -105,9 +87,7 @@ fn put(input: &mut [u8], at: usize, bytes: &[u8]) {
 #[test]
 fn no_bytes_with_right_checksums_panic_the_decoder() {
     let mut random = Random(2);
-    let seeds: Vec<_> = (0..12)
-        .map(|n| good_input(CODECS[n % 3], [0, 1, 9, 30][n % 4], 40))
-        .collect();
+    let seeds: Vec<_> = (0..12).map(|n| good_input(CODECS[n % 3], [0, 1, 9, 30][n % 4], 40)).collect();
     let (mut decoded, mut refused_by_arrow, mut refused_before) = (0, 0, 0);
     for round in 0..ROUNDS {
         let mut input = seeds[round % seeds.len()].clone();

@@ -29,10 +29,7 @@ use crate::schema::{Column, Nested, Schema, TimestampUnit, Type};
 const CODECS: [Codec; 3] = [Codec::None, Codec::Lz4, Codec::Zstd];
 
 /// The body does not begin with the object, and the slice not with the body: so that messages show both.
-const PLACE: BodyPlace<'static> = BodyPlace {
-    object: "db/log/00000000000000000007",
-    start: 1000,
-};
+const PLACE: BodyPlace<'static> = BodyPlace { object: "db/log/00000000000000000007", start: 1000 };
 
 /// SplitMix64: a small generator whose numbers never change.
 struct Random(u64);
@@ -56,9 +53,7 @@ impl Random {
 
     fn string(&mut self) -> String {
         let length = self.below(24);
-        (0..length)
-            .map(|_| ['a', 'b', 'é', '水', '🧊'][self.below(5)])
-            .collect()
+        (0..length).map(|_| ['a', 'b', 'é', '水', '🧊'][self.below(5)]).collect()
     }
 }
 
@@ -77,20 +72,11 @@ fn every_type() -> Schema {
         ty,
         doc: String::new(),
     };
-    Schema {
-        id: 3,
-        columns: types.into_iter().enumerate().map(column).collect(),
-    }
+    Schema { id: 3, columns: types.into_iter().enumerate().map(column).collect() }
 }
 
 fn every_type_of(fresh: &mut dyn FnMut() -> FieldId) -> Vec<Type> {
-    let mut nested = |required, ty| {
-        Box::new(Nested {
-            id: fresh(),
-            required,
-            ty,
-        })
-    };
+    let mut nested = |required, ty| Box::new(Nested { id: fresh(), required, ty });
     let timestamp = |unit, zone| Type::Timestamp { unit, zone };
     let list = Type::List(nested(false, Type::String));
     let ints = Type::List(nested(true, Type::Int));
@@ -98,17 +84,8 @@ fn every_type_of(fresh: &mut dyn FnMut() -> FieldId) -> Vec<Type> {
     let booleans = Type::List(nested(true, Type::Boolean));
     let map = Type::Map(nested(true, Type::String), nested(false, Type::Double));
     let map_of_lists = Type::Map(nested(true, Type::Int), nested(false, booleans));
-    let vector = |element_id| Type::Vector {
-        length: 3,
-        element_id,
-    };
-    let field = |id, required, ty| Column {
-        id,
-        name: format!("f{id}"),
-        required,
-        ty,
-        doc: String::new(),
-    };
+    let vector = |element_id| Type::Vector { length: 3, element_id };
+    let field = |id, required, ty| Column { id, name: format!("f{id}"), required, ty, doc: String::new() };
     let fields = vec![
         field(500, true, Type::Bigint),
         field(501, false, Type::Binary),
@@ -121,14 +98,8 @@ fn every_type_of(fresh: &mut dyn FnMut() -> FieldId) -> Vec<Type> {
         Type::Bigint,
         Type::Real,
         Type::Double,
-        Type::Decimal {
-            precision: 38,
-            scale: 9,
-        },
-        Type::Decimal {
-            precision: 3,
-            scale: 0,
-        },
+        Type::Decimal { precision: 38, scale: 9 },
+        Type::Decimal { precision: 3, scale: 0 },
         Type::Date,
         Type::Time,
         timestamp(TimestampUnit::Micros, false),
@@ -168,10 +139,9 @@ fn array(field: &Field, rows: usize, random: &mut Random) -> ArrayRef {
     }
     let small = |random: &mut Random| i64::try_from(random.next() >> 20).unwrap();
     match field.data_type() {
-        DataType::Boolean => Arc::new(BooleanArray::new(
-            (0..rows).map(|_| random.below(2) == 0).collect(),
-            nulls,
-        )),
+        DataType::Boolean => {
+            Arc::new(BooleanArray::new((0..rows).map(|_| random.below(2) == 0).collect(), nulls))
+        }
         DataType::Int32 => primitive!(Int32Array, i32::try_from(random.below(1000)).unwrap() - 500),
         DataType::Int64 => primitive!(Int64Array, random.next().cast_signed()),
         DataType::Float32 => primitive!(Float32Array, f32::from(random.next().to_le_bytes()[0]) / 7.0),
@@ -192,21 +162,13 @@ fn array(field: &Field, rows: usize, random: &mut Random) -> ArrayRef {
             Arc::new(TimestampNanosecondArray::new(values, nulls).with_timezone_opt(zone.clone()))
         }
         DataType::Utf8 => {
-            let value = |n| {
-                nulls
-                    .as_ref()
-                    .is_none_or(|nulls| nulls.is_valid(n))
-                    .then(|| random.string())
-            };
+            let value = |n| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(n)).then(|| random.string());
             Arc::new((0..rows).map(value).collect::<StringArray>())
         }
         DataType::Binary => {
             let value = |n| {
                 let length = random.below(20);
-                nulls
-                    .as_ref()
-                    .is_none_or(|nulls| nulls.is_valid(n))
-                    .then(|| random.bytes(length))
+                nulls.as_ref().is_none_or(|nulls| nulls.is_valid(n)).then(|| random.bytes(length))
             };
             Arc::new((0..rows).map(value).collect::<BinaryArray>())
         }
@@ -223,20 +185,12 @@ fn nested_array(field: &Field, rows: usize, nulls: Option<NullBuffer>, random: &
     match field.data_type() {
         DataType::List(element) => {
             let offsets = lengths();
-            let values = array(
-                element,
-                usize::try_from(*offsets.last().unwrap()).unwrap(),
-                random,
-            );
+            let values = array(element, usize::try_from(*offsets.last().unwrap()).unwrap(), random);
             Arc::new(ListArray::try_new(Arc::clone(element), offsets, values, nulls).unwrap())
         }
         DataType::Map(entries, _) => {
             let offsets = lengths();
-            let values = array(
-                entries,
-                usize::try_from(*offsets.last().unwrap()).unwrap(),
-                random,
-            );
+            let values = array(entries, usize::try_from(*offsets.last().unwrap()).unwrap(), random);
             let values = values.as_any().downcast_ref::<StructArray>().unwrap().clone();
             Arc::new(MapArray::try_new(Arc::clone(entries), offsets, values, nulls, false).unwrap())
         }
@@ -255,11 +209,7 @@ fn nested_array(field: &Field, rows: usize, nulls: Option<NullBuffer>, random: &
 
 fn batch(schema: &SchemaRef, rows: usize, seed: u64) -> RecordBatch {
     let mut random = Random(seed);
-    let columns = schema
-        .fields()
-        .iter()
-        .map(|field| array(field, rows, &mut random))
-        .collect();
+    let columns = schema.fields().iter().map(|field| array(field, rows, &mut random)).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).unwrap()
 }
@@ -291,9 +241,7 @@ fn slice_bytes(body: &Body, index: usize) -> Bytes {
 fn written(batches: &[RecordBatch], columns: usize, codec: Codec) -> (Slice, Bytes) {
     let mut builder = BodyBuilder::new();
     let before = batch(&arrow_schema(&every_type()), 3, 0);
-    builder
-        .push(meta(before.num_columns(), Codec::None), &[before])
-        .unwrap();
+    builder.push(meta(before.num_columns(), Codec::None), &[before]).unwrap();
     let index = builder.push(meta(columns, codec), batches).unwrap();
     let body = builder.finish();
     (body.slices[index].clone(), slice_bytes(&body, index))

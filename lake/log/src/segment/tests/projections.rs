@@ -8,17 +8,11 @@ use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, propte
 /// What a store would answer.
 pub(super) fn fetched(bytes: &Bytes, ranges: &[Range<u64>]) -> Vec<Bytes> {
     let at = |at: u64| usize::try_from(at).unwrap();
-    ranges
-        .iter()
-        .map(|range| bytes.slice(at(range.start)..at(range.end)))
-        .collect()
+    ranges.iter().map(|range| bytes.slice(at(range.start)..at(range.end))).collect()
 }
 
 fn project(batches: &[RecordBatch], wanted: &[usize]) -> Vec<RecordBatch> {
-    batches
-        .iter()
-        .map(|batch| batch.project(wanted).unwrap())
-        .collect()
+    batches.iter().map(|batch| batch.project(wanted).unwrap()).collect()
 }
 
 #[test]
@@ -48,10 +42,7 @@ fn no_column_at_all_keeps_the_rows_and_needs_no_bytes() {
     let projection = Projection::plan(&slice, &[], 0).unwrap();
     assert!(projection.ranges().is_empty());
     let decoded = decode_projected(&slice, &projection, &[], &fields, &PLACE).unwrap();
-    assert_eq!(
-        decoded.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(),
-        [5, 2]
-    );
+    assert_eq!(decoded.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [5, 2]);
     assert_eq!(decoded[0].num_columns(), 0);
 }
 
@@ -59,10 +50,7 @@ fn no_column_at_all_keeps_the_rows_and_needs_no_bytes() {
 fn columns_that_are_not_there_or_wanted_twice_are_refused() {
     let (_, slice, bytes, fields) = every_type_written(&[5], Codec::None, 1);
     for wanted in [vec![fields.len()], vec![1, 2, 1], vec![usize::MAX]] {
-        assert_eq!(
-            Projection::plan(&slice, &wanted, 0).unwrap_err().kind(),
-            ErrorKind::Invalid
-        );
+        assert_eq!(Projection::plan(&slice, &wanted, 0).unwrap_err().kind(), ErrorKind::Invalid);
         let whole = decode_columns(&slice, &bytes, &fields, &wanted, &PLACE);
         assert_eq!(whole.unwrap_err().kind(), ErrorKind::Invalid);
     }

@@ -12,11 +12,7 @@ fn every_type_comes_back_as_it_was_written() {
     for codec in CODECS {
         for rows in [vec![], vec![0], vec![1], vec![7, 0, 100], vec![1000]] {
             let (batches, slice, bytes, fields) = every_type_written(&rows, codec, 11);
-            assert_eq!(
-                decode(&slice, &bytes, &fields, &PLACE).unwrap(),
-                batches,
-                "{codec:?} {rows:?}"
-            );
+            assert_eq!(decode(&slice, &bytes, &fields, &PLACE).unwrap(), batches, "{codec:?} {rows:?}");
             assert_eq!(usize::try_from(slice.rows).unwrap(), logical_rows(&batches));
         }
     }
@@ -50,10 +46,7 @@ fn a_column_of_ops_is_held() {
         Field::new("op", DataType::Int8, false),
         Field::new("other", DataType::UInt8, true),
     ]));
-    let (ops, other) = (
-        Int8Array::from(vec![0, 1, -1]),
-        UInt8Array::from(vec![Some(1), None, Some(3)]),
-    );
+    let (ops, other) = (Int8Array::from(vec![0, 1, -1]), UInt8Array::from(vec![Some(1), None, Some(3)]));
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(ops), Arc::new(other)]).unwrap();
     let (slice, bytes) = written(std::slice::from_ref(&batch), 2, Codec::Lz4);
     assert_eq!(decode(&slice, &bytes, schema.fields(), &PLACE).unwrap(), [batch]);
@@ -63,15 +56,8 @@ fn a_column_of_ops_is_held() {
 fn slices_lie_behind_each_other_at_multiples_of_8() {
     let schema = arrow_schema(&every_type());
     let mut builder = BodyBuilder::new();
-    for (rows, codec) in [
-        (3, Codec::Lz4),
-        (0, Codec::None),
-        (50, Codec::Zstd),
-        (1, Codec::None),
-    ] {
-        builder
-            .push(meta(schema.fields().len(), codec), &[batch(&schema, rows, 9)])
-            .unwrap();
+    for (rows, codec) in [(3, Codec::Lz4), (0, Codec::None), (50, Codec::Zstd), (1, Codec::None)] {
+        builder.push(meta(schema.fields().len(), codec), &[batch(&schema, rows, 9)]).unwrap();
     }
     assert_eq!(builder.push(meta(0, Codec::None), &[]).unwrap(), 4);
     let body = builder.finish();
@@ -91,9 +77,7 @@ fn a_slice_that_is_refused_leaves_the_body_as_it_was() {
     let good = batch(&schema, 2, 1);
     let mut builder = BodyBuilder::new();
     let columns = schema.fields().len();
-    builder
-        .push(meta(columns, Codec::None), std::slice::from_ref(&good))
-        .unwrap();
+    builder.push(meta(columns, Codec::None), std::slice::from_ref(&good)).unwrap();
     let bytes = builder.bytes();
     let refused = |builder: &mut BodyBuilder, meta, batches: &[RecordBatch]| {
         let kind = builder.push(meta, batches).unwrap_err().kind();
@@ -101,23 +85,14 @@ fn a_slice_that_is_refused_leaves_the_body_as_it_was() {
         kind
     };
     let other = batch(&Arc::new(schema.project(&[1]).unwrap()), 2, 1);
-    assert_eq!(
-        refused(&mut builder, meta(2, Codec::None), std::slice::from_ref(&good)),
-        ErrorKind::Invalid
-    );
-    assert_eq!(
-        refused(&mut builder, meta(columns, Codec::None), &[good, other]),
-        ErrorKind::Invalid
-    );
+    assert_eq!(refused(&mut builder, meta(2, Codec::None), std::slice::from_ref(&good)), ErrorKind::Invalid);
+    assert_eq!(refused(&mut builder, meta(columns, Codec::None), &[good, other]), ErrorKind::Invalid);
     let mut twice = meta(2, Codec::None);
     twice.columns = vec![4, 4];
     assert_eq!(refused(&mut builder, twice, &[]), ErrorKind::Invalid);
     let dictionary: DictionaryArray<arrow::datatypes::Int32Type> = ["a", "b", "a"].into_iter().collect();
     let dictionary = RecordBatch::try_from_iter([("d", Arc::new(dictionary) as ArrayRef)]).unwrap();
-    assert_eq!(
-        refused(&mut builder, meta(1, Codec::None), &[dictionary]),
-        ErrorKind::Unsupported
-    );
+    assert_eq!(refused(&mut builder, meta(1, Codec::None), &[dictionary]), ErrorKind::Unsupported);
     let body = builder.finish();
     assert_eq!((body.slices.len(), body.chunks.len()), (1, 2));
 }
@@ -132,12 +107,7 @@ fn plain_aligned_columns_are_decoded_in_place() {
     room[shift..shift + bytes.len()].copy_from_slice(&bytes);
     let bytes = Bytes::from(room).slice(shift..shift + bytes.len());
     let decoded = decode(&slice, &bytes, schema.fields(), &PLACE).unwrap();
-    let values = decoded[0]
-        .column(0)
-        .as_primitive::<Int64Type>()
-        .values()
-        .inner()
-        .as_ptr();
+    let values = decoded[0].column(0).as_primitive::<Int64Type>().values().inner().as_ptr();
     assert!(bytes.as_ptr_range().contains(&values));
 }
 
@@ -147,10 +117,7 @@ fn bytes_that_are_not_aligned_are_decoded_too() {
     for shift in 0..16 {
         let mut room = vec![0_u8; shift];
         room.extend_from_slice(&bytes);
-        assert_eq!(
-            decode(&slice, &Bytes::from(room).slice(shift..), &fields, &PLACE).unwrap(),
-            batches
-        );
+        assert_eq!(decode(&slice, &Bytes::from(room).slice(shift..), &fields, &PLACE).unwrap(), batches);
     }
 }
 
@@ -183,9 +150,6 @@ proptest! {
 
 #[test]
 fn a_row_range_that_overflows_is_refused() {
-    assert_eq!(
-        row_range(&[], u64::MAX, 2).unwrap_err().kind(),
-        ErrorKind::Invalid
-    );
+    assert_eq!(row_range(&[], u64::MAX, 2).unwrap_err().kind(), ErrorKind::Invalid);
     assert!(row_range(&[], 0, 0).unwrap().is_empty());
 }

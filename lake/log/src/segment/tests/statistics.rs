@@ -12,57 +12,29 @@ fn of(arrays: &[ArrayRef]) -> ColumnStatistics {
 
 fn assert_bounds(arrays: &[ArrayRef], min: &[u8], max: &[u8]) {
     let statistics = of(arrays);
-    assert_eq!(
-        (statistics.min.as_slice(), statistics.max.as_slice()),
-        (min, max),
-        "{arrays:?}"
-    );
+    assert_eq!((statistics.min.as_slice(), statistics.max.as_slice()), (min, max), "{arrays:?}");
     let nulls: usize = arrays.iter().map(|array| array.null_count()).sum();
-    assert_eq!(
-        (statistics.field, usize::try_from(statistics.nulls).unwrap()),
-        (4, nulls)
-    );
+    assert_eq!((statistics.field, usize::try_from(statistics.nulls).unwrap()), (4, nulls));
 }
 
 #[test]
 fn bounds_are_icebergs_single_values_over_all_batches() {
     let two = |a: ArrayRef, b: ArrayRef| [a, b];
     assert_bounds(
-        &two(
-            Arc::new(BooleanArray::from(vec![Some(true), None])),
-            Arc::new(BooleanArray::from(vec![false])),
-        ),
+        &two(Arc::new(BooleanArray::from(vec![Some(true), None])), Arc::new(BooleanArray::from(vec![false]))),
         &[0],
         &[1],
     );
-    let ints = two(
-        Arc::new(Int32Array::from(vec![Some(-2), None])),
-        Arc::new(Int32Array::from(vec![258])),
-    );
+    let ints = two(Arc::new(Int32Array::from(vec![Some(-2), None])), Arc::new(Int32Array::from(vec![258])));
     assert_bounds(&ints, &[0xFE, 0xFF, 0xFF, 0xFF], &[2, 1, 0, 0]);
-    let longs = two(
-        Arc::new(Int64Array::from(vec![None, Some(5)])),
-        Arc::new(Int64Array::from(vec![-1])),
-    );
+    let longs = two(Arc::new(Int64Array::from(vec![None, Some(5)])), Arc::new(Int64Array::from(vec![-1])));
     assert_bounds(&longs, &[0xFF; 8], &[5, 0, 0, 0, 0, 0, 0, 0]);
-    assert_bounds(
-        &[Arc::new(Date32Array::from(vec![3, 1]))],
-        &[1, 0, 0, 0],
-        &[3, 0, 0, 0],
-    );
+    assert_bounds(&[Arc::new(Date32Array::from(vec![3, 1]))], &[1, 0, 0, 0], &[3, 0, 0, 0]);
     let eight = |n: i64| n.to_le_bytes();
-    assert_bounds(
-        &[Arc::new(Time64MicrosecondArray::from(vec![3, 1]))],
-        &eight(1),
-        &eight(3),
-    );
+    assert_bounds(&[Arc::new(Time64MicrosecondArray::from(vec![3, 1]))], &eight(1), &eight(3));
     let micros = TimestampMicrosecondArray::from(vec![3, -1]).with_timezone("UTC");
     assert_bounds(&[Arc::new(micros)], &eight(-1), &eight(3));
-    assert_bounds(
-        &[Arc::new(TimestampNanosecondArray::from(vec![3, -1]))],
-        &eight(-1),
-        &eight(3),
-    );
+    assert_bounds(&[Arc::new(TimestampNanosecondArray::from(vec![3, -1]))], &eight(-1), &eight(3));
     let uuids = FixedSizeBinaryArray::try_from_iter([[7_u8; 16], [0xFF; 16]].into_iter()).unwrap();
     assert_bounds(&[Arc::new(uuids)], &[7; 16], &[0xFF; 16]);
 }
@@ -90,17 +62,9 @@ fn decimals_are_as_short_as_they_can_be() {
 #[test]
 fn zeros_have_signs_and_nan_is_no_bound() {
     let doubles = |values: &[f64]| Arc::new(Float64Array::from(values.to_vec())) as ArrayRef;
-    assert_bounds(
-        &[doubles(&[0.0]), doubles(&[-0.0])],
-        &(-0.0_f64).to_le_bytes(),
-        &0.0_f64.to_le_bytes(),
-    );
+    assert_bounds(&[doubles(&[0.0]), doubles(&[-0.0])], &(-0.0_f64).to_le_bytes(), &0.0_f64.to_le_bytes());
     let infinite = [doubles(&[f64::NEG_INFINITY, 3.0])];
-    assert_bounds(
-        &infinite,
-        &f64::NEG_INFINITY.to_le_bytes(),
-        &3.0_f64.to_le_bytes(),
-    );
+    assert_bounds(&infinite, &f64::NEG_INFINITY.to_le_bytes(), &3.0_f64.to_le_bytes());
     assert_bounds(&[doubles(&[1.0]), doubles(&[f64::NAN])], &[], &[]);
     assert_bounds(&[doubles(&[f64::NAN])], &[], &[]);
     let reals = Arc::new(Float32Array::from(vec![Some(1.5), None, Some(-2.0)])) as ArrayRef;
@@ -116,34 +80,16 @@ fn strings_are_cut_between_characters_and_rounded_up() {
         ("0123456789abcdefg", "0123456789abcdef", "0123456789abcdeg"),
         ("0123456789abcdéx", "0123456789abcdé", "0123456789abcdê"),
         // One more after the 16th byte would be a longer character: the one before is counted up.
-        (
-            "0123456789abcde\u{7f}x",
-            "0123456789abcde\u{7f}",
-            "0123456789abcdf",
-        ),
+        ("0123456789abcde\u{7f}x", "0123456789abcde\u{7f}", "0123456789abcdf"),
         // The code point after the last below the surrogates is the first above.
-        (
-            "0123456789abc\u{d7ff}x",
-            "0123456789abc\u{d7ff}",
-            "0123456789abc\u{e000}",
-        ),
-        (
-            "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}x",
-            "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}",
-            "",
-        ),
+        ("0123456789abc\u{d7ff}x", "0123456789abc\u{d7ff}", "0123456789abc\u{e000}"),
+        ("\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}x", "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}", ""),
     ];
     for (string, min, max) in cases {
-        assert_bounds(
-            &[Arc::new(StringArray::from(vec![string]))],
-            min.as_bytes(),
-            max.as_bytes(),
-        );
+        assert_bounds(&[Arc::new(StringArray::from(vec![string]))], min.as_bytes(), max.as_bytes());
     }
-    let two = [
-        Arc::new(StringArray::from(vec!["m", ""])) as ArrayRef,
-        Arc::new(StringArray::from(vec!["z"])),
-    ];
+    let two =
+        [Arc::new(StringArray::from(vec!["m", ""])) as ArrayRef, Arc::new(StringArray::from(vec!["z"]))];
     assert_bounds(&two, b"", b"z");
 }
 
@@ -152,20 +98,12 @@ fn binaries_are_cut_and_rounded_up() {
     let binary = |bytes: &[u8]| [Arc::new(BinaryArray::from_vec(vec![bytes])) as ArrayRef];
     assert_bounds(&binary(&[1, 2]), &[1, 2], &[1, 2]);
     let mut long = [9_u8; 20];
-    assert_bounds(
-        &binary(&long),
-        &[9; 16],
-        &[9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 10],
-    );
+    assert_bounds(&binary(&long), &[9; 16], &[9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 10]);
     long[1..].fill(0xFF);
     assert_bounds(&binary(&long), &long[..16], &[10]);
     assert_bounds(&binary(&[0xFF; 17]), &[0xFF; 16], &[]);
     let fixed = FixedSizeBinaryArray::try_from_iter([[1_u8; 17]].into_iter()).unwrap();
-    assert_bounds(
-        &[Arc::new(fixed)],
-        &[1; 16],
-        &[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2],
-    );
+    assert_bounds(&[Arc::new(fixed)], &[1; 16], &[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2]);
 }
 
 #[test]
@@ -175,17 +113,11 @@ fn columns_of_nothing_and_nested_ones_have_nulls_only() {
     assert_bounds(&[], &[], &[]);
     let (batches, slice, _, fields) = every_type_written(&[40, 8], Codec::None, 3);
     for (column, field) in fields.iter().enumerate() {
-        let nulls: usize = batches
-            .iter()
-            .map(|batch| batch.column(column).null_count())
-            .sum();
+        let nulls: usize = batches.iter().map(|batch| batch.column(column).null_count()).sum();
         let statistics = &slice.statistics[column];
         assert_eq!(usize::try_from(statistics.nulls).unwrap(), nulls);
         assert_eq!(statistics.field, slice.columns[column]);
-        assert_eq!(
-            statistics.min.is_empty() && statistics.max.is_empty(),
-            field.data_type().is_nested()
-        );
+        assert_eq!(statistics.min.is_empty() && statistics.max.is_empty(), field.data_type().is_nested());
     }
 }
 

@@ -24,10 +24,7 @@ async fn passes(store: &Store) {
     assert_eq!(verdict, Ok(()), "{store:?}");
     let report = store.probe(ulid(), &wall, PROBE_TIMEOUT).await.unwrap();
     assert_eq!(report.skew.map(|skew| skew.verdict()), Some(ClockVerdict::Good));
-    assert_eq!(
-        store.list(&paths::probe_prefix(), None, 10).await.unwrap(),
-        Vec::new()
-    );
+    assert_eq!(store.list(&paths::probe_prefix(), None, 10).await.unwrap(), Vec::new());
 }
 
 #[tokio::test]
@@ -70,15 +67,9 @@ fn what_the_store_does_may_move_between_threads() {
 async fn each_opening_of_memory_is_a_store_of_its_own() {
     let (one, other) = (open("memory://"), open("memory://"));
     let path = Path::from("a/b");
-    assert!(matches!(
-        one.create_if_absent(&path, payload("x")).await,
-        CreateOutcome::Committed
-    ));
+    assert!(matches!(one.create_if_absent(&path, payload("x")).await, CreateOutcome::Committed));
     assert_eq!(other.get(&path).await.unwrap(), None);
-    assert_eq!(
-        one.clone().get(&path).await.unwrap().unwrap().bytes,
-        Bytes::from_static(b"x")
-    );
+    assert_eq!(one.clone().get(&path).await.unwrap().unwrap().bytes, Bytes::from_static(b"x"));
 }
 
 #[tokio::test]
@@ -91,15 +82,9 @@ async fn a_directory_is_the_same_store_however_it_is_written() {
     let database = Name::new("default").unwrap();
     let slot = paths::log(&database, 0);
 
-    assert!(matches!(
-        plain.create_if_absent(&slot, payload("x")).await,
-        CreateOutcome::Committed
-    ));
+    assert!(matches!(plain.create_if_absent(&slot, payload("x")).await, CreateOutcome::Committed));
 
-    assert!(matches!(
-        again.create_if_absent(&slot, payload("y")).await,
-        CreateOutcome::Lost
-    ));
+    assert!(matches!(again.create_if_absent(&slot, payload("y")).await, CreateOutcome::Lost));
     let canonical = path.canonicalize().unwrap();
     for store in [plain, again, dotted] {
         assert_eq!(store.home().as_deref(), canonical.to_str());
@@ -119,19 +104,14 @@ fn the_home_of_a_bucket_is_its_url_and_memory_has_none() {
     ] {
         options.environment.insert(name.to_owned(), value.to_owned());
     }
-    for (url, home) in [
-        ("s3://bucket/p/q/", "s3://bucket/p/q"),
-        ("s3://bucket", "s3://bucket"),
-    ] {
+    for (url, home) in [("s3://bucket/p/q/", "s3://bucket/p/q"), ("s3://bucket", "s3://bucket")] {
         let store = Store::open(url, &options).unwrap();
         assert_eq!(store.home().as_deref(), Some(home));
         assert_eq!(store.description(), format!("{home} at http://127.0.0.1:9"));
     }
     assert_eq!(open("memory://").home(), None);
 
-    options
-        .environment
-        .insert("AWS_ENDPOINT_URL".to_owned(), "localhost:9000".to_owned());
+    options.environment.insert("AWS_ENDPOINT_URL".to_owned(), "localhost:9000".to_owned());
     let error = Store::open("s3://bucket", &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("AWS_ENDPOINT_URL"), "{error}");
@@ -169,15 +149,9 @@ async fn databases_are_directories_with_a_slot_0_or_a_checkpoint() {
         paths::probe(ulid()),
         Path::from("some-thing/log/00000000000000000000"),
     ] {
-        assert!(matches!(
-            store.create_if_absent(&path, payload("x")).await,
-            CreateOutcome::Committed
-        ));
+        assert!(matches!(store.create_if_absent(&path, payload("x")).await, CreateOutcome::Committed));
     }
-    assert_eq!(
-        store.list_databases().await.unwrap(),
-        vec![name("started"), name("trimmed")]
-    );
+    assert_eq!(store.list_databases().await.unwrap(), vec![name("started"), name("trimmed")]);
 }
 
 #[tokio::test]

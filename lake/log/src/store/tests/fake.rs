@@ -46,20 +46,11 @@ impl Failure {
     fn error(self) -> Error {
         let (path, source) = ("fake".to_owned(), "as told".into());
         match self {
-            Self::Unavailable => Error::Generic {
-                store: "fake",
-                source,
-            },
+            Self::Unavailable => Error::Generic { store: "fake", source },
             Self::Denied => Error::PermissionDenied { path, source },
             Self::Unauthenticated => Error::Unauthenticated { path, source },
-            Self::NotImplemented => Error::NotImplemented {
-                operation: path,
-                implementer: "fake".to_owned(),
-            },
-            Self::Conflict => Error::AlreadyExists {
-                path,
-                source: Box::new(ConflictingRequest),
-            },
+            Self::NotImplemented => Error::NotImplemented { operation: path, implementer: "fake".to_owned() },
+            Self::Conflict => Error::AlreadyExists { path, source: Box::new(ConflictingRequest) },
             Self::Precondition => Error::Precondition { path, source },
             Self::Exists => Error::AlreadyExists { path, source },
         }
@@ -172,19 +163,14 @@ impl fmt::Display for Fake {
 #[async_trait::async_trait]
 impl ObjectStore for Fake {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let replace = PutOptions {
-            mode: PutMode::Overwrite,
-            ..opts.clone()
-        };
+        let replace = PutOptions { mode: PutMode::Overwrite, ..opts.clone() };
         match (self.put)(self.puts.fetch_add(1, Ordering::Relaxed)) {
             Put::Honest => self.inner.put_opts(location, payload, opts).await,
             Put::Replace => self.inner.put_opts(location, payload, replace).await,
             Put::Pretend => match self.inner.put_opts(location, payload, opts).await {
-                Err(_) => Ok(PutResult {
-                    e_tag: None,
-                    version: None,
-                    extensions: object_store::Extensions::new(),
-                }),
+                Err(_) => {
+                    Ok(PutResult { e_tag: None, version: None, extensions: object_store::Extensions::new() })
+                }
                 done => done,
             },
             Put::LookThenReplace => match self.inner.head(location).await {

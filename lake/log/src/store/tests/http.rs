@@ -32,14 +32,8 @@ async fn a_create_is_one_put_if_none_match_in_path_style() {
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].method, "PUT");
-    assert_eq!(
-        requests[0].target,
-        "/bucket/root/default/log/00000000000000000007"
-    );
-    assert_eq!(
-        requests[0].headers.get("if-none-match").map(String::as_str),
-        Some("*")
-    );
+    assert_eq!(requests[0].target, "/bucket/root/default/log/00000000000000000007");
+    assert_eq!(requests[0].headers.get("if-none-match").map(String::as_str), Some("*"));
     assert!(requests[0].headers["authorization"].contains("/us-east-1/s3/"));
 }
 
@@ -57,22 +51,13 @@ async fn a_409_is_sent_again_and_never_taken_for_lost() {
     assert!(matches!(create(&server).await, CreateOutcome::Committed));
     assert_eq!(server.requests().len(), 3);
 
-    let server = Server::start(move |n, _| {
-        if n < 1 {
-            conflict()
-        } else {
-            Reply::Status(412, &[], "")
-        }
-    })
-    .await;
+    let server =
+        Server::start(move |n, _| if n < 1 { conflict() } else { Reply::Status(412, &[], "") }).await;
     assert!(matches!(create(&server).await, CreateOutcome::Lost));
 
     let server = Server::start(move |_, _| conflict()).await;
     let outcome = create(&server).await;
-    assert!(
-        matches!(&outcome, CreateOutcome::Unknown(error) if error.is_retryable()),
-        "{outcome:?}"
-    );
+    assert!(matches!(&outcome, CreateOutcome::Unknown(error) if error.is_retryable()), "{outcome:?}");
     assert_eq!(server.requests().len(), 5);
 }
 
@@ -95,16 +80,11 @@ async fn an_answer_that_says_nothing_is_unknown_after_a_single_request() {
 #[tokio::test]
 async fn a_lost_connection_or_answer_is_unknown_in_time() {
     let server = Server::start(|_, _| Reply::Hang).await;
-    let options = StoreOptions {
-        request_timeout: Duration::from_millis(200),
-        ..StoreOptions::default()
-    };
+    let options = StoreOptions { request_timeout: Duration::from_millis(200), ..StoreOptions::default() };
     let store = store_at(&server.endpoint(), options);
     let path = path();
     let create = store.create_if_absent(&path, payload("rows"));
-    let outcome = tokio::time::timeout(Duration::from_secs(5), create)
-        .await
-        .unwrap();
+    let outcome = tokio::time::timeout(Duration::from_secs(5), create).await.unwrap();
     assert!(matches!(outcome, CreateOutcome::Unknown(_)), "{outcome:?}");
     assert_eq!(server.requests().len(), 1);
 
@@ -118,25 +98,10 @@ async fn a_lost_connection_or_answer_is_unknown_in_time() {
 #[tokio::test]
 async fn what_for_certain_wrote_nothing_is_denied_with_the_remedy() {
     for (status, body, kind, words) in [
-        (
-            403,
-            "<Error><Code>AccessDenied</Code></Error>",
-            ErrorKind::Denied,
-            "s3:PutObject",
-        ),
+        (403, "<Error><Code>AccessDenied</Code></Error>", ErrorKind::Denied, "s3:PutObject"),
         (401, "", ErrorKind::Denied, "s3:PutObject"),
-        (
-            404,
-            "<Error><Code>NoSuchBucket</Code></Error>",
-            ErrorKind::Denied,
-            "bucket is not there",
-        ),
-        (
-            501,
-            "<Error><Code>NotImplemented</Code></Error>",
-            ErrorKind::Unsupported,
-            "NotImplemented",
-        ),
+        (404, "<Error><Code>NoSuchBucket</Code></Error>", ErrorKind::Denied, "bucket is not there"),
+        (501, "<Error><Code>NotImplemented</Code></Error>", ErrorKind::Unsupported, "NotImplemented"),
         (301, "", ErrorKind::Invalid, "AWS_REGION"),
     ] {
         let server = Server::start(fixed(status, body)).await;
@@ -155,17 +120,10 @@ async fn what_for_certain_wrote_nothing_is_denied_with_the_remedy() {
 async fn an_absent_key_is_none_but_an_absent_bucket_or_a_denied_read_is_an_error() {
     let server = Server::start(fixed(404, "<Error><Code>NoSuchKey</Code></Error>")).await;
     assert_eq!(server.store().get_prefix(&path(), 100).await.unwrap(), None);
-    assert_eq!(
-        server.store().get_ranges(&path(), &[0..1, 9..10]).await.unwrap(),
-        None
-    );
+    assert_eq!(server.store().get_ranges(&path(), &[0..1, 9..10]).await.unwrap(), None);
 
     for (status, body, words) in [
-        (
-            404,
-            "<Error><Code>NoSuchBucket</Code></Error>",
-            "bucket is not there",
-        ),
+        (404, "<Error><Code>NoSuchBucket</Code></Error>", "bucket is not there"),
         (403, "<Error><Code>AccessDenied</Code></Error>", "s3:GetObject"),
         (400, "<Error><Code>ExpiredToken</Code></Error>", "s3:GetObject"),
     ] {
@@ -198,11 +156,7 @@ async fn a_denied_list_or_delete_is_named_although_the_library_hides_its_status(
     let refused = "<DeleteResult><Error><Key>root/a/b</Key><Code>AccessDenied</Code><Message>Access Denied.</Message>\
                    </Error></DeleteResult>";
     let server = Server::start(fixed(200, refused)).await;
-    let error = server
-        .store()
-        .delete_many(&[Path::from("a/b")])
-        .await
-        .unwrap_err();
+    let error = server.store().delete_many(&[Path::from("a/b")]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     assert!(error.to_string().contains("s3:DeleteObject"), "{error}");
     assert_eq!(server.requests().len(), 1);
@@ -212,17 +166,10 @@ async fn a_denied_list_or_delete_is_named_although_the_library_hides_its_status(
 async fn a_read_is_tried_again_after_a_503_and_after_a_body_that_ends_early() {
     let server = Server::start(|n, _| match n {
         0 => Reply::Status(503, &[], "<Error><Code>SlowDown</Code></Error>"),
-        1 => Reply::Status(
-            206,
-            &[("Content-Range", "bytes 0-3/10"), ("Content-Length", "4")],
-            "01",
-        ),
+        1 => Reply::Status(206, &[("Content-Range", "bytes 0-3/10"), ("Content-Length", "4")], "01"),
         _ => Reply::Status(
             206,
-            &[
-                ("Content-Range", "bytes 0-3/10"),
-                ("Date", "Sun, 06 Nov 1994 08:49:37 GMT"),
-            ],
+            &[("Content-Range", "bytes 0-3/10"), ("Date", "Sun, 06 Nov 1994 08:49:37 GMT")],
             "0123",
         ),
     })
@@ -233,10 +180,7 @@ async fn a_read_is_tried_again_after_a_503_and_after_a_body_that_ends_early() {
     let requests = server.requests();
     assert_eq!(requests.len(), 3);
     assert_eq!(requests[0].headers["range"], "bytes=0-3");
-    assert_eq!(
-        store.date_latest().map(|seen| seen.date),
-        Some(784_111_777_000_000)
-    );
+    assert_eq!(store.date_latest().map(|seen| seen.date), Some(784_111_777_000_000));
 }
 
 #[tokio::test]
@@ -248,11 +192,7 @@ async fn an_object_cut_short_is_corrupt_and_an_empty_one_is_empty() {
     let server = Server::start(unsatisfiable).await;
     let head = server.store().get_prefix(&path(), 4).await.unwrap().unwrap();
     assert_eq!((head.bytes.len(), head.size), (0, 0));
-    let error = server
-        .store()
-        .get_ranges(&path(), std::slice::from_ref(&(4..9)))
-        .await
-        .unwrap_err();
+    let error = server.store().get_ranges(&path(), std::slice::from_ref(&(4..9))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     for words in ["default/log/00000000000000000007", "bytes 4..9", "found 0"] {
         assert!(error.to_string().contains(words), "{error}");
@@ -260,11 +200,7 @@ async fn an_object_cut_short_is_corrupt_and_an_empty_one_is_empty() {
 
     let short = |_: usize, _: &Request| Reply::Status(206, &[("Content-Range", "bytes 4-6/7")], "456");
     let server = Server::start(short).await;
-    let error = server
-        .store()
-        .get_ranges(&path(), std::slice::from_ref(&(4..9)))
-        .await
-        .unwrap_err();
+    let error = server.store().get_ranges(&path(), std::slice::from_ref(&(4..9))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
 
@@ -279,22 +215,11 @@ async fn the_newest_checkpoint_costs_one_request_however_many_there_are() {
     let prefix = paths::checkpoint_prefix(&Name::new("default").unwrap());
     let newest = server.store().list(&prefix, None, 1).await.unwrap();
     let name = newest[0].path.as_ref();
-    assert_eq!(
-        (newest.len(), name),
-        (1, "default/checkpoint/00000000000000000001")
-    );
+    assert_eq!((newest.len(), name), (1, "default/checkpoint/00000000000000000001"));
     assert_eq!(server.requests().len(), 1);
-    let two = server
-        .store()
-        .list(&prefix, Some(&newest[0].path), 1)
-        .await
-        .unwrap();
+    let two = server.store().list(&prefix, Some(&newest[0].path), 1).await.unwrap();
     assert_eq!(two[0].path.as_ref(), "default/checkpoint/00000000000000000002");
     let requests = server.requests();
     assert_eq!(requests.len(), 2);
-    assert!(
-        requests[1]
-            .target
-            .contains("start-after=root%2Fdefault%2Fcheckpoint%2F00000000000000000001")
-    );
+    assert!(requests[1].target.contains("start-after=root%2Fdefault%2Fcheckpoint%2F00000000000000000001"));
 }

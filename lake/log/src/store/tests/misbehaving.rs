@@ -26,10 +26,7 @@ async fn refused_as_unfit(fake: Fake, words: &str) {
     let error = refused(fake).await;
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     assert!(error.to_string().contains(words), "{error}");
-    assert!(
-        error.to_string().contains("If-None-Match: * that fails with 412"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("If-None-Match: * that fails with 412"), "{error}");
 }
 
 #[tokio::test]
@@ -60,22 +57,10 @@ async fn a_store_that_is_right_in_sequence_and_wrong_in_a_race_is_refused_and_fa
 
 #[tokio::test]
 async fn a_store_without_conditional_puts_or_one_that_always_refuses_is_refused() {
-    refused_as_unfit(
-        Fake::new().put(|_| Put::Fail(Failure::NotImplemented)),
-        "is not supported",
-    )
-    .await;
-    refused_as_unfit(
-        Fake::new().put(|_| Put::Fail(Failure::Exists)),
-        "as if the key existed",
-    )
-    .await;
+    refused_as_unfit(Fake::new().put(|_| Put::Fail(Failure::NotImplemented)), "is not supported").await;
+    refused_as_unfit(Fake::new().put(|_| Put::Fail(Failure::Exists)), "as if the key existed").await;
     let race_lost = |n| {
-        if n < 2 {
-            Put::Honest
-        } else {
-            Put::Fail(Failure::Precondition)
-        }
+        if n < 2 { Put::Honest } else { Put::Fail(Failure::Precondition) }
     };
     refused_as_unfit(Fake::new().put(race_lost), "none answered 200").await;
 }
@@ -84,18 +69,12 @@ async fn a_store_without_conditional_puts_or_one_that_always_refuses_is_refused(
 async fn a_denied_action_is_named() {
     for (fake, permission) in [
         (Fake::new().put(|_| Put::Fail(Failure::Denied)), "s3:PutObject"),
-        (
-            Fake::new().put(|_| Put::Fail(Failure::Unauthenticated)),
-            "s3:PutObject",
-        ),
+        (Fake::new().put(|_| Put::Fail(Failure::Unauthenticated)), "s3:PutObject"),
         (Fake::new().get(|_| Some(Failure::Denied)), "s3:GetObject"),
         (Fake::new().list(|_| Some(Failure::Denied)), "s3:ListBucket"),
         (Fake::new().delete(|_| Some(Failure::Denied)), "s3:DeleteObject"),
         // What S3 does without s3:ListBucket: 403 for an absent key, here the third GET.
-        (
-            Fake::new().get(|n| (n == 2).then_some(Failure::Denied)),
-            "s3:ListBucket",
-        ),
+        (Fake::new().get(|n| (n == 2).then_some(Failure::Denied)), "s3:ListBucket"),
     ] {
         let error = refused(fake).await;
         assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
@@ -119,11 +98,7 @@ async fn a_store_that_does_not_answer_is_unavailable_in_time() {
 async fn a_race_whose_winner_got_no_answer_is_no_reason_to_refuse() {
     // PUTs 2 to 9 are the race: the first of them wins without being told.
     let plan = |n| {
-        if n == 2 {
-            Put::WriteThenFail(Failure::Unavailable)
-        } else {
-            Put::Honest
-        }
+        if n == 2 { Put::WriteThenFail(Failure::Unavailable) } else { Put::Honest }
     };
     let (store, _) = Fake::new().put(plan).store();
     store.probe(ulid(), &wall, PROBE_TIMEOUT).await.unwrap();
@@ -135,28 +110,12 @@ async fn each_kind_of_failure_of_a_put_has_its_outcome_and_is_sent_once() {
         ((|| Put::Honest) as fn() -> Put, "committed", None),
         (|| Put::Fail(Failure::Exists), "lost", None),
         (|| Put::Fail(Failure::Precondition), "lost", None),
-        (
-            || Put::Fail(Failure::Unavailable),
-            "unknown",
-            Some(ErrorKind::Unavailable),
-        ),
-        (
-            || Put::WriteThenFail(Failure::Unavailable),
-            "unknown",
-            Some(ErrorKind::Unavailable),
-        ),
+        (|| Put::Fail(Failure::Unavailable), "unknown", Some(ErrorKind::Unavailable)),
+        (|| Put::WriteThenFail(Failure::Unavailable), "unknown", Some(ErrorKind::Unavailable)),
         (|| Put::Hang, "unknown", Some(ErrorKind::Unavailable)),
         (|| Put::Fail(Failure::Denied), "denied", Some(ErrorKind::Denied)),
-        (
-            || Put::Fail(Failure::Unauthenticated),
-            "denied",
-            Some(ErrorKind::Denied),
-        ),
-        (
-            || Put::Fail(Failure::NotImplemented),
-            "denied",
-            Some(ErrorKind::Unsupported),
-        ),
+        (|| Put::Fail(Failure::Unauthenticated), "denied", Some(ErrorKind::Denied)),
+        (|| Put::Fail(Failure::NotImplemented), "denied", Some(ErrorKind::Unsupported)),
     ] {
         let (store, fake) = Fake::new().put(move |_| put()).store();
         let outcome = store.create_if_absent(&Path::from("a/b"), payload("x")).await;
@@ -166,11 +125,7 @@ async fn each_kind_of_failure_of_a_put_has_its_outcome_and_is_sent_once() {
             CreateOutcome::Unknown(error) => ("unknown", Some(error)),
             CreateOutcome::Denied(error) => ("denied", Some(error)),
         };
-        assert_eq!(
-            (found, error.as_ref().map(Error::kind)),
-            (expected, kind),
-            "{error:?}"
-        );
+        assert_eq!((found, error.as_ref().map(Error::kind)), (expected, kind), "{error:?}");
         assert!(error.is_none_or(|error| error.to_string().contains("a/b")));
         assert_eq!(fake.puts.load(Ordering::Relaxed), 1);
     }
@@ -179,28 +134,15 @@ async fn each_kind_of_failure_of_a_put_has_its_outcome_and_is_sent_once() {
 #[tokio::test(start_paused = true)]
 async fn a_conflict_is_sent_again_a_few_times_and_then_unknown() {
     let path = Path::from("a/b");
-    let (store, fake) = Fake::new()
-        .put(|n| {
-            if n < 3 {
-                Put::Fail(Failure::Conflict)
-            } else {
-                Put::Honest
-            }
-        })
-        .store();
-    assert!(matches!(
-        store.create_if_absent(&path, payload("x")).await,
-        CreateOutcome::Committed
-    ));
+    let (store, fake) =
+        Fake::new().put(|n| if n < 3 { Put::Fail(Failure::Conflict) } else { Put::Honest }).store();
+    assert!(matches!(store.create_if_absent(&path, payload("x")).await, CreateOutcome::Committed));
     assert_eq!(fake.puts.load(Ordering::Relaxed), 4);
 
     let (store, fake) = Fake::new().put(|_| Put::Fail(Failure::Conflict)).store();
     let start = Instant::now();
     let outcome = store.create_if_absent(&path, payload("x")).await;
-    assert!(
-        matches!(&outcome, CreateOutcome::Unknown(error) if error.is_retryable()),
-        "{outcome:?}"
-    );
+    assert!(matches!(&outcome, CreateOutcome::Unknown(error) if error.is_retryable()), "{outcome:?}");
     assert_eq!(fake.puts.load(Ordering::Relaxed), 5);
     assert!(start.elapsed() < Duration::from_secs(1));
 }
@@ -208,9 +150,7 @@ async fn a_conflict_is_sent_again_a_few_times_and_then_unknown() {
 #[tokio::test(start_paused = true)]
 async fn a_read_is_tried_again_until_it_succeeds() {
     let path = Path::from("a/b");
-    let (store, fake) = Fake::new()
-        .get(|n| (n < 4).then_some(Failure::Unavailable))
-        .store();
+    let (store, fake) = Fake::new().get(|n| (n < 4).then_some(Failure::Unavailable)).store();
     store.create_if_absent(&path, payload("x")).await;
     assert_eq!(store.get(&path).await.unwrap().unwrap().size, 1);
     assert_eq!(fake.gets.load(Ordering::Relaxed), 5);
@@ -226,10 +166,7 @@ async fn retries_end_by_number_and_by_time_and_never_begin_for_what_cannot_chang
     assert_eq!(fake.gets.load(Ordering::Relaxed), policy.attempts_max);
     assert_eq!(start.elapsed(), Duration::from_millis(50 + 100 + 200 + 400));
 
-    let patient = RetryPolicy {
-        attempts_max: u32::MAX,
-        ..policy.clone()
-    };
+    let patient = RetryPolicy { attempts_max: u32::MAX, ..policy.clone() };
     let store = store.with_retry(patient.clone());
     let start = Instant::now();
     store.get_prefix(&path, 1).await.unwrap_err();
@@ -238,11 +175,7 @@ async fn retries_end_by_number_and_by_time_and_never_begin_for_what_cannot_chang
 
     let (store, _) = Fake::new().hanging_gets().store();
     let start = Instant::now();
-    store
-        .with_retry(patient)
-        .get_ranges(&path, &[0..1, 5_000_000..5_000_001])
-        .await
-        .unwrap_err();
+    store.with_retry(patient).get_ranges(&path, &[0..1, 5_000_000..5_000_001]).await.unwrap_err();
     assert_eq!(start.elapsed(), policy.total_max);
 
     let (store, fake) = Fake::new().get(|_| Some(Failure::Denied)).store();
@@ -253,68 +186,42 @@ async fn retries_end_by_number_and_by_time_and_never_begin_for_what_cannot_chang
 #[tokio::test(start_paused = true)]
 async fn deletes_are_tried_again_within_bounds() {
     let path = Path::from("a/b");
-    let (store, _) = Fake::new()
-        .delete(|n| (n < 2).then_some(Failure::Unavailable))
-        .store();
+    let (store, _) = Fake::new().delete(|n| (n < 2).then_some(Failure::Unavailable)).store();
     store.create_if_absent(&path, payload("x")).await;
     store.delete_many(std::slice::from_ref(&path)).await.unwrap();
     assert_eq!(store.get(&path).await.unwrap(), None);
 
     let (store, _) = Fake::new().delete(|_| Some(Failure::Unavailable)).store();
-    assert_eq!(
-        store.delete_many(&[path]).await.unwrap_err().kind(),
-        ErrorKind::Unavailable
-    );
+    assert_eq!(store.delete_many(&[path]).await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_breaks_off_is_whole_in_the_end_and_an_ordered_one_goes_on_where_it_was() {
     for listing in [Listing::Unordered, Listing::Ordered] {
-        let (mut store, fake) = Fake::new()
-            .list(|n| (n < 4).then_some(Failure::Unavailable))
-            .store();
+        let (mut store, fake) = Fake::new().list(|n| (n < 4).then_some(Failure::Unavailable)).store();
         store.listing = listing;
         for n in 0..20 {
-            store
-                .create_if_absent(&Path::from(format!("a/{n:02}")), payload("x"))
-                .await;
+            store.create_if_absent(&Path::from(format!("a/{n:02}")), payload("x")).await;
         }
-        let listed = store
-            .list(&Path::from("a"), Some(&Path::from("a/02")), 10)
-            .await
-            .unwrap();
+        let listed = store.list(&Path::from("a"), Some(&Path::from("a/02")), 10).await.unwrap();
         let names: Vec<_> = listed.iter().map(|object| object.path.to_string()).collect();
         let expected: Vec<_> = (3..13).map(|n| format!("a/{n:02}")).collect();
         assert_eq!(names, expected);
         assert!(fake.lists.load(Ordering::Relaxed) > 1);
     }
     let (store, fake) = Fake::new().list(|_| Some(Failure::Unavailable)).store();
-    assert_eq!(
-        store.list(&Path::from("a"), None, 10).await.unwrap_err().kind(),
-        ErrorKind::Unavailable
-    );
-    assert_eq!(
-        fake.lists.load(Ordering::Relaxed),
-        RetryPolicy::default().attempts_max
-    );
+    assert_eq!(store.list(&Path::from("a"), None, 10).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(fake.lists.load(Ordering::Relaxed), RetryPolicy::default().attempts_max);
 }
 
 #[tokio::test]
 async fn a_list_out_of_order_is_sorted_or_refused_where_order_was_promised() {
     let (mut store, _) = Fake::new().listing_backwards().store();
     for n in 0..5 {
-        store
-            .create_if_absent(&Path::from(format!("a/{n}")), payload("x"))
-            .await;
+        store.create_if_absent(&Path::from(format!("a/{n}")), payload("x")).await;
     }
     let listed = store.list(&Path::from("a"), None, 2).await.unwrap();
-    assert_eq!(
-        listed
-            .iter()
-            .map(|object| object.path.as_ref())
-            .collect::<Vec<_>>(),
-        ["a/0", "a/1"]
-    );
+    assert_eq!(listed.iter().map(|object| object.path.as_ref()).collect::<Vec<_>>(), ["a/0", "a/1"]);
 
     store.listing = Listing::Ordered;
     let error = store.list(&Path::from("a"), None, 5).await.unwrap_err();
@@ -325,11 +232,8 @@ async fn a_list_out_of_order_is_sorted_or_refused_where_order_was_promised() {
 #[tokio::test(start_paused = true)]
 async fn requests_that_fail_or_are_given_up_are_counted_too() {
     let (path, prefix) = (Path::from("a/b"), Path::from("a"));
-    let (store, _) = Fake::new()
-        .put(|_| Put::Hang)
-        .list(|_| Some(Failure::Unavailable))
-        .hanging_gets()
-        .store();
+    let (store, _) =
+        Fake::new().put(|_| Put::Hang).list(|_| Some(Failure::Unavailable)).hanging_gets().store();
     let store = store.with_retry(quick_retry());
     store.create_if_absent(&path, payload("x")).await;
     store.get(&path).await.unwrap_err();

@@ -28,6 +28,7 @@ fn quick_retry() -> RetryPolicy {
 }
 
 /// The real wall clock: memory and directories stamp objects with it.
+#[expect(clippy::disallowed_methods, reason = "the stores under test read it too")]
 fn wall() -> TimeMicros {
     chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp_micros()
 }

@@ -57,10 +57,7 @@ impl Server {
     }
 
     pub(super) fn store(&self) -> Store {
-        store_at(
-            &format!("http://127.0.0.1:{}", self.port),
-            StoreOptions::default(),
-        )
+        store_at(&format!("http://127.0.0.1:{}", self.port), StoreOptions::default())
     }
 
     pub(super) fn endpoint(&self) -> String {
@@ -75,11 +72,9 @@ impl Drop for Server {
 }
 
 pub(super) fn store_at(endpoint: &str, mut options: StoreOptions) -> Store {
-    for (name, value) in [
-        ("AWS_ACCESS_KEY_ID", "k"),
-        ("AWS_SECRET_ACCESS_KEY", "s"),
-        ("AWS_ENDPOINT_URL", endpoint),
-    ] {
+    for (name, value) in
+        [("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_ENDPOINT_URL", endpoint)]
+    {
         options.environment.insert(name.to_owned(), value.to_owned());
     }
     options.retry = quick_retry();
@@ -132,18 +127,11 @@ async fn read_request(stream: &mut TcpStream) -> Option<Request> {
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
-    let length: usize = headers
-        .get("content-length")
-        .map_or(Ok(0), |length| length.parse())
-        .ok()?;
+    let length: usize = headers.get("content-length").map_or(Ok(0), |length| length.parse()).ok()?;
     while bytes.len() < end + 4 + length {
         if stream.read_buf(&mut bytes).await.ok()? == 0 {
             return None;
         }
     }
-    Some(Request {
-        method,
-        target,
-        headers,
-    })
+    Some(Request { method, target, headers })
 }

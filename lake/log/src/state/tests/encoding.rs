@@ -1,0 +1,163 @@
+//! The state's bytes: canonical, and refused where they are not.
+
+use proptest::prelude::*;
+
+use super::model::Model;
+use super::script::{SlotPlan, Writer, scripts};
+use super::*;
+use crate::error::ErrorKind;
+
+/// The state after a script, without looking at verdicts.
+fn after(script: &[SlotPlan]) -> State {
+    let (mut state, model, mut writer) = (begin(RULES), Model::new(), Writer::default());
+    for plan in script {
+        let header = writer.write(state.next(), plan, &model);
+        state.apply(&commit(&header)).unwrap();
+    }
+    state
+}
+
+/// A small state with something of everything.
+fn small() -> State {
+    let mut state = with_table();
+    let mut request = counted(proposal(1, 2, vec![append(0, 5), append(1, 1)]), 3, 0, 9);
+    request.producer.as_mut().unwrap().id = "producer".into();
+    fold_one(&mut state, request, vec![slice(1, 0, 5), slice(1, 2, 1)]);
+    fold_one(&mut state, proposal(2, 3, vec![create(2, "u")]), vec![]);
+    fold_one(&mut state, proposal(3, 4, vec![drop_table(1), append(0, 1)]), vec![slice(1, 0, 1)]);
+    fold_one(&mut state, proposal(4, 5, vec![drop_table(1)]), vec![]);
+    assert_eq!((state.tables().all().count(), state.producers().len(), state.names().len()), (2, 1, 6));
+    state
+}
+
+#[test]
+fn every_truncation_of_a_state_is_refused() {
+    let bytes = small().encode();
+    for length in 0..bytes.len() {
+        let error = State::decode("db/checkpoint/9", 64, &bytes[..length], RULES).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{length} bytes: {error}");
+        assert!(error.to_string().starts_with("db/checkpoint/9 at byte "), "{error}");
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert_eq!(State::decode("x", 0, &longer, RULES).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+/// A checkpoint's checksum is right, and its state is nobody's.
+fn read_hostile(bytes: &[u8]) -> bool {
+    let Ok(mut state) = State::decode("x", 0, bytes, RULES) else { return false };
+    assert_eq!(state.encode(), bytes, "what is read is spelled in one way");
+    let mut next = header(state.next(), vec![], vec![slice(1, 0, 2), slice(2, 1, 2)]);
+    next.log_uuid = state.identity().uuid;
+    let base = state.next();
+    next.proposals = vec![
+        proposal(50, base, vec![append(0, 1), append(1, 2)]),
+        proposal(51, base, vec![create(state.tables().next_id().0, "w"), drop_table(2)]),
+        counted(proposal(52, base, vec![append(1, 2)]), 3, 1, 1),
+        proposal(53, base, vec![Entry::DatabaseDropped]),
+    ];
+    let sealed = next.seal(vec![Bytes::from_static(&[0; 64])]).unwrap();
+    let commit = Commit::decode("x", &sealed.head, next.slot).unwrap();
+    state.apply(&commit).unwrap();
+    for table in state.tables().all() {
+        drop(table.check_bucket(Bucket(7)));
+    }
+    true
+}
+
+#[test]
+fn every_flip_of_a_state_is_refused_or_is_another_state_spelled_in_its_one_way() {
+    let bytes = small().encode().to_vec();
+    let (mut refused, mut taken) = (0, 0);
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if read_hostile(&flipped) { taken += 1 } else { refused += 1 }
+    }
+    assert!(refused > 500 && taken > 500, "{refused} refused, {taken} taken");
+}
+
+#[test]
+fn every_number_of_a_state_that_is_huge_is_refused_or_harmless() {
+    let bytes = small().encode().to_vec();
+    for huge in [
+        &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1][..],
+        &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+    ] {
+        for at in 0..bytes.len() {
+            read_hostile(&[&bytes[..at], huge, &bytes[at + 1..]].concat());
+        }
+    }
+}
+
+/// The last place where `from` stands, with `to` in its stead.
+fn swapped(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(from.len()).rposition(|window| window == from).unwrap();
+    [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+}
+
+#[test]
+fn entries_of_a_state_out_of_order_or_twice_are_refused() {
+    let mut state = with_table();
+    for (n, id) in [(1, "aa"), (2, "bb")] {
+        let mut request = counted(proposal(n, 2, vec![append(0, 1)]), 0, 0, 9);
+        request.producer.as_mut().unwrap().id = id.into();
+        fold_one(&mut state, request, vec![slice(1, u32::try_from(n).unwrap(), 1)]);
+    }
+    let bytes = state.encode().to_vec();
+    assert!(State::decode("x", 0, &bytes, RULES).is_ok());
+    let names = |n| {
+        let mut w = crate::format::wire::Writer::new();
+        crate::format::commit::encode_name(proposal(n, 0, vec![]).name, &mut w);
+        w.into_bytes()
+    };
+    // table 1's buckets: count, then bucket · stream · next · rolled
+    let cases = [
+        (&b"\x02aa"[..], &b"\x02bb"[..], "producers ascending"),
+        (b"\x02aa", b"\x02cc", "producers ascending"),
+        (&[2, 1, 0, 1, 0, 2, 0, 1, 0], &[2, 2, 0, 1, 0, 1, 0, 1, 0], "buckets ascending"),
+        (&[2, 1, 0, 1, 0, 2, 0, 1, 0], &[2, 2, 0, 1, 0, 2, 0, 1, 0], "buckets ascending"),
+        (&[2, 1, 0, 1, 0, 2, 0, 1, 0], &[2, 1, 0, 1, 2, 2, 0, 1, 0], "a roll-up to at most 1"),
+        (&names(1), &names(2), "names ascending"),
+        (&names(1), &names(3), "names ascending"),
+    ];
+    for (from, to, words) in cases {
+        let error = State::decode("x", 0, &swapped(&bytes, from, to), RULES).unwrap_err();
+        assert!(error.to_string().contains(words), "{words}: {error}");
+    }
+}
+
+#[test]
+fn equal_states_have_equal_bytes_whatever_way_they_came_about() {
+    let one = small();
+    let two = State::decode("x", 0, &one.encode(), RULES).unwrap();
+    assert_eq!((two.encode(), two.log_hash(), two.next()), (one.encode(), one.log_hash(), one.next()));
+    assert_eq!((two.tables(), two.producers(), two.names()), (one.tables(), one.producers(), one.names()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_state_comes_back(script in scripts(30)) {
+        let state = after(&script);
+        let bytes = state.encode();
+        let read = State::decode("x", 0, &bytes, RULES).unwrap();
+        prop_assert_eq!(read.encode(), bytes);
+        prop_assert_eq!(read.tables(), state.tables());
+        prop_assert_eq!(read.producers(), state.producers());
+        prop_assert_eq!(read.names(), state.names());
+    }
+
+    #[test]
+    fn the_log_hash_differs_as_soon_as_a_slot_does(script in scripts(10), at in 0..10usize) {
+        let (mut one, mut two) = (begin(RULES), begin(RULES));
+        let (model, mut writer) = (Model::new(), Writer::default());
+        for (place, plan) in script.iter().enumerate() {
+            let header = writer.write(one.next(), plan, &model);
+            one.apply(&commit(&header)).unwrap();
+            let later = header.time + i64::from(place == at);
+            two.apply(&commit(&CommitHeader { time: later, ..header })).unwrap();
+            prop_assert_eq!(one.log_hash() == two.log_hash(), place < at);
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! The fold against a naive model that forgets nothing and tries every proposal on a copy of everything.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::script::{SlotPlan, Writer, scripts};
+use super::*;
+use crate::format::page::StreamKey;
+use crate::state::verdict::Acceptance;
+
+/// What a log means, told simply.
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    alive: bool,
+    /// Table n is at n − 1, for ever.
+    tables: Vec<Table>,
+    producers: BTreeMap<String, Producer>,
+    fates: BTreeMap<ProposalName, (Slot, Fate)>,
+    time: TimeMicros,
+}
+
+#[derive(Clone, Debug)]
+struct Table {
+    name: Name,
+    made_by: ProposalName,
+    dropped: Option<TimeMicros>,
+    /// Who wrote each row, by bucket.
+    rows: BTreeMap<u32, Vec<ProposalName>>,
+    rolled: BTreeMap<u32, u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Producer {
+    epoch: u64,
+    /// By sequence.
+    verdicts: Vec<(u128, Verdict)>,
+    last: TimeMicros,
+}
+
+const WINDOW: Slot = RULES.window_slots;
+
+impl Model {
+    pub(super) fn new() -> Self {
+        let first = Fate::Decided {
+            verdict: Verdict::Accepted(Acceptance { slot: 0, appended: vec![] }),
+            duplicate: false,
+        };
+        let name = ProposalName { incarnation: Ulid::from(99u128), n: 0 };
+        let fates = BTreeMap::from([(name, (0, first))]);
+        Self { alive: true, tables: vec![], producers: BTreeMap::new(), fates, time: 0 }
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.tables.len() as u64 + 1
+    }
+
+    /// A table, live or not, now and then one that never was.
+    pub(super) fn some_table(&self, number: u64) -> u64 {
+        let live: Vec<u64> =
+            (1..).zip(&self.tables).filter(|(_, it)| it.dropped.is_none()).map(|(id, _)| id).collect();
+        let at = usize::try_from(number).unwrap();
+        if live.is_empty() || at > 6 {
+            return number % (self.next_id() + 1) + 1;
+        }
+        live[at % live.len()]
+    }
+
+    /// Epoch and next sequence of a producer.
+    pub(super) fn expected(&self, id: &str) -> (u64, u64) {
+        self.producers.get(id).map_or((0, 0), |producer| (producer.epoch, producer.verdicts.len() as u64))
+    }
+
+    pub(super) fn next(&self, table: u64, bucket: u32) -> u64 {
+        self.table(table).and_then(|table| table.rows.get(&bucket)).map_or(0, |rows| rows.len() as u64)
+    }
+
+    pub(super) fn rolled(&self, table: u64, bucket: u32) -> u64 {
+        self.table(table).and_then(|table| table.rolled.get(&bucket)).copied().unwrap_or(0)
+    }
+
+    fn table(&self, id: u64) -> Option<&Table> {
+        self.tables.get(usize::try_from(id.checked_sub(1)?).ok()?)
+    }
+
+    fn live(&mut self, id: TableId) -> Result<&mut Table, Refusal> {
+        let table = id.0.checked_sub(1).and_then(|at| self.tables.get_mut(usize::try_from(at).ok()?));
+        table.filter(|table| table.dropped.is_none()).ok_or(Refusal::NoSuchTable { table: id })
+    }
+
+    fn live_count(&self) -> u64 {
+        self.tables.iter().filter(|table| table.dropped.is_none()).count() as u64
+    }
+
+    fn fold(&mut self, header: &CommitHeader) -> Vec<Fate> {
+        self.time = self.time.max(header.time);
+        let idle = TimeMicros::try_from(RULES.producer_idle_max.as_micros()).unwrap();
+        let time = self.time;
+        self.producers.retain(|_, producer| producer.last + idle >= time);
+        header.proposals.iter().map(|proposal| self.fold_proposal(header, proposal)).collect()
+    }
+
+    fn fold_proposal(&mut self, header: &CommitHeader, proposal: &Proposal) -> Fate {
+        if proposal.base + WINDOW < header.slot {
+            return refused(Refusal::Expired);
+        }
+        if let Some((_, fate)) = self.fates.get(&proposal.name) {
+            return fate.clone();
+        }
+        let fate = match &proposal.producer {
+            None => Fate::Decided { verdict: self.decide(header, proposal), duplicate: false },
+            Some(stamp) => self.fold_counted(header, proposal, stamp),
+        };
+        if !matches!(fate, Fate::Gap { .. }) {
+            self.fates.insert(proposal.name, (proposal.base, fate.clone()));
+        }
+        fate
+    }
+
+    fn fold_counted(&mut self, header: &CommitHeader, proposal: &Proposal, stamp: &ProducerStamp) -> Fate {
+        let known = self.producers.get(&stamp.id).cloned();
+        let (epoch, past) = match &known {
+            None if stamp.seq > 0 => return refused(Refusal::UnknownProducer),
+            None => (stamp.epoch, vec![]),
+            Some(producer) if stamp.epoch < producer.epoch => {
+                return refused(Refusal::Fenced { epoch: producer.epoch });
+            }
+            Some(producer) if stamp.epoch > producer.epoch => (stamp.epoch, vec![]),
+            Some(producer) => (producer.epoch, producer.verdicts.clone()),
+        };
+        let (seq, count) = (usize::try_from(stamp.seq).unwrap(), past.len());
+        if seq > count {
+            return Fate::Gap { expected: count as u64 };
+        }
+        if let Some((hash, verdict)) = past.get(seq) {
+            return match () {
+                () if seq + RULES.producer_verdicts_max < count => Fate::Forgotten,
+                () if *hash != proposal.request_hash => refused(Refusal::SequenceConflict),
+                () => Fate::Decided { verdict: verdict.clone(), duplicate: true },
+            };
+        }
+        let verdict = self.decide(header, proposal);
+        let of_copy = matches!(
+            verdict,
+            Verdict::Refused(Refusal::Expired | Refusal::TableExists { .. } | Refusal::TableIdTaken { .. })
+        );
+        if !of_copy {
+            let mut verdicts = past;
+            verdicts.push((proposal.request_hash, verdict.clone()));
+            self.producers.insert(stamp.id.clone(), Producer { epoch, verdicts, last: self.time });
+        }
+        Fate::Decided { verdict, duplicate: false }
+    }
+
+    /// Tries the entries on a copy, one after the other.
+    fn decide(&mut self, header: &CommitHeader, proposal: &Proposal) -> Verdict {
+        let mut copy = self.clone();
+        let mut runs: Vec<Appended> = vec![];
+        for entry in &proposal.entries {
+            match copy.act(header, proposal.name, entry) {
+                Err(refusal) => return Verdict::Refused(refusal),
+                Ok(None) => {}
+                Ok(Some(new)) => {
+                    match runs.iter_mut().find(|run| (run.table, run.bucket) == (new.table, new.bucket)) {
+                        Some(run) => run.end = new.end,
+                        None => runs.push(new),
+                    }
+                }
+            }
+        }
+        *self = copy;
+        Verdict::Accepted(Acceptance { slot: header.slot, appended: runs })
+    }
+
+    fn act(
+        &mut self,
+        header: &CommitHeader,
+        by: ProposalName,
+        entry: &Entry,
+    ) -> Result<Option<Appended>, Refusal> {
+        if !self.alive && !matches!(entry, Entry::DatabaseCreated | Entry::RolledUp { .. }) {
+            return Err(Refusal::DatabaseDropped);
+        }
+        match entry {
+            Entry::DatabaseDropped if self.live_count() > 0 => {
+                Err(Refusal::NotEmpty { tables: self.live_count() })
+            }
+            Entry::DatabaseCreated if self.alive => Err(Refusal::DatabaseExists),
+            Entry::LogCreated { .. } => Err(Refusal::DatabaseExists),
+            Entry::DatabaseDropped | Entry::DatabaseCreated => {
+                self.alive = *entry == Entry::DatabaseCreated;
+                Ok(None)
+            }
+            Entry::TableCreated { table, name, .. } => self.create(*table, name, by),
+            Entry::TableDropped { table, .. } => {
+                let time = self.time;
+                let found = self.live(*table)?;
+                if found.made_by == by {
+                    return Err(Refusal::NoSuchTable { table: *table });
+                }
+                found.dropped = Some(time);
+                Ok(None)
+            }
+            Entry::Appended { slice, first_row, rows, expected_offset } => {
+                self.append(header, by, (*slice, *first_row, *rows), *expected_offset).map(Some)
+            }
+            Entry::RolledUp { table, bucket, from, to, parts, .. } => {
+                let found = self.live(*table)?;
+                if found.made_by == by {
+                    return Err(Refusal::NoSuchTable { table: *table });
+                }
+                let rolled = found.rolled.get(&bucket.0).copied().unwrap_or(0);
+                let count = found.rows.get(&bucket.0).map_or(0, |rows| rows.len() as u64);
+                if rolled != *from {
+                    return Err(Refusal::RollUpStale { rolled });
+                }
+                if from >= to || *to > count {
+                    return Err(Refusal::Invalid { check: 5 });
+                }
+                let slice = checked_slice(header, parts[0].slice)?;
+                if slice.home == SliceHome::Here {
+                    return Err(Refusal::Invalid { check: 7 });
+                }
+                self.live(*table)?.rolled.insert(bucket.0, *to);
+                Ok(None)
+            }
+        }
+    }
+
+    fn create(&mut self, id: TableId, name: &Name, by: ProposalName) -> Result<Option<Appended>, Refusal> {
+        let same = |table: &Table| table.dropped.is_none() && table.name == *name;
+        if let Some(at) = self.tables.iter().position(same) {
+            return Err(Refusal::TableExists { table: TableId(at as u64 + 1) });
+        }
+        if id.0 != self.next_id() {
+            return Err(Refusal::TableIdTaken { next: TableId(self.next_id()) });
+        }
+        let (rows, rolled) = (BTreeMap::new(), BTreeMap::new());
+        self.tables.push(Table { name: name.clone(), made_by: by, dropped: None, rows, rolled });
+        Ok(None)
+    }
+
+    fn append(
+        &mut self,
+        header: &CommitHeader,
+        by: ProposalName,
+        (index, first_row, count): (u32, u32, u32),
+        expected: Option<u64>,
+    ) -> Result<Appended, Refusal> {
+        let slice = checked_slice(header, index)?;
+        let (table, bucket) = (slice.table, slice.bucket);
+        let found = self.live(table)?;
+        if bucket.0 >= 3 {
+            return Err(Refusal::NoSuchBucket { table, bucket });
+        }
+        if slice.schema != 0 {
+            return Err(Refusal::SchemaChanged { table, current: 0 });
+        }
+        if first_row + count > slice.rows {
+            return Err(Refusal::Invalid { check: 3 });
+        }
+        let rows = found.rows.entry(bucket.0).or_default();
+        let start = rows.len() as u64;
+        if let Some(expected) = expected.filter(|expected| *expected != start) {
+            return Err(Refusal::ExpectedOffset { table, bucket, expected, actual: start });
+        }
+        rows.extend((0..count).map(|_| by));
+        Ok(Appended { table, bucket, start, end: rows.len() as u64 })
+    }
+}
+
+fn checked_slice(header: &CommitHeader, index: u32) -> Result<&Slice, Refusal> {
+    let slice = &header.slices[usize::try_from(index).unwrap()];
+    match slice.home {
+        SliceHome::Segment(at)
+            if header.segments[usize::try_from(at).unwrap()].id.base + WINDOW < header.slot =>
+        {
+            Err(Refusal::Expired)
+        }
+        _ => Ok(slice),
+    }
+}
+
+/// The state agrees with the model in all that it still remembers.
+fn assert_agree(state: &State, model: &Model) {
+    let slot = state.next() - 1;
+    assert_eq!((state.time(), state.is_alive()), (model.time, model.alive));
+    assert_eq!(state.tables().next_id().0, model.next_id());
+    let kept = TimeMicros::try_from(RULES.dropped_kept.as_micros()).unwrap();
+    let mut remembered = 0;
+    for (id, table) in (1..).zip(&model.tables) {
+        let Some(found) = state.tables().all().find(|found| found.id.0 == id) else {
+            assert!(
+                table.dropped.is_some_and(|dropped| dropped + kept < model.time),
+                "table {id} is forgotten"
+            );
+            continue;
+        };
+        remembered += 1;
+        assert_eq!((&found.name, found.dropped), (&table.name, table.dropped));
+        assert!(table.dropped.is_none_or(|dropped| dropped + kept >= model.time), "table {id} is kept");
+        for bucket in 0..4 {
+            let tail = found.rows_tail(Bucket(bucket));
+            assert_eq!((tail.next, tail.rolled), (model.next(id, bucket), model.rolled(id, bucket)));
+        }
+        let named = state.tables().named(&table.name).is_some_and(|it| it.id.0 == id);
+        assert_eq!(named, table.dropped.is_none());
+    }
+    assert_eq!(state.tables().all().count(), remembered);
+    let producers: Vec<_> =
+        state.producers().iter().map(|(id, it)| (id, it.epoch, it.next, it.last_time)).collect();
+    let expected =
+        model.producers.iter().map(|(id, it)| (id.as_str(), it.epoch, it.verdicts.len() as u64, it.last));
+    assert_eq!(producers, expected.collect::<Vec<_>>());
+    let names: Vec<_> =
+        state.names().iter().map(|(name, base, fate)| (*name, (base, fate.clone()))).collect();
+    let young = model.fates.iter().filter(|(_, (base, _))| base + WINDOW >= slot);
+    assert_eq!(names, young.map(|(name, fate)| (*name, fate.clone())).collect::<Vec<_>>());
+}
+
+fn run(script: &[SlotPlan], stop_at: usize) -> Counts {
+    let (mut state, mut model, mut writer) = (begin(RULES), Model::new(), Writer::default());
+    let mut stopped: Option<State> = None;
+    let mut ends: BTreeMap<StreamKey, u64> = BTreeMap::new();
+    let mut counts = Counts::default();
+    for (at, plan) in script.iter().enumerate() {
+        let header = writer.write(state.next(), plan, &model);
+        let commit = commit(&header);
+        let expected = model.fold(&header);
+        let tables = state.tables().clone();
+        let applied = state.apply(&commit).unwrap();
+        let fates: Vec<Fate> = applied.fates.iter().map(|(_, fate)| fate.clone()).collect();
+        assert_eq!(fates, expected, "slot {}", header.slot);
+        for placed in &applied.placed {
+            let end = ends.insert(placed.key, placed.offsets.end).unwrap_or(0);
+            assert_eq!(placed.offsets.start, end, "offsets are gapless");
+        }
+        let now = |fate: &Fate| matches!(fate, Fate::Decided { verdict: Verdict::Accepted(it), duplicate: false } if it.slot == header.slot);
+        if !fates.iter().any(now) && tables.all().all(|table| table.dropped.is_none()) {
+            assert_eq!(*state.tables(), tables, "a refusal changes no table");
+        }
+        assert_agree(&state, &model);
+        counts.add(&fates);
+
+        // Written down and read again at some slot, the state goes on as if it had never stopped.
+        let bytes = state.encode();
+        match &mut stopped {
+            None if at == stop_at => stopped = Some(State::decode("x", 0, &bytes, RULES).unwrap()),
+            None => {}
+            Some(other) => drop(other.apply(&commit).unwrap()),
+        }
+        if let Some(other) = &stopped {
+            assert_eq!((other.log_hash(), other.encode()), (state.log_hash(), bytes));
+        }
+    }
+    counts
+}
+
+/// What the scripts contained: a property of nothing says nothing.
+#[derive(Debug, Default)]
+struct Counts(BTreeMap<String, usize>);
+
+impl Counts {
+    fn add(&mut self, fates: &[Fate]) {
+        for fate in fates {
+            let kind = match fate {
+                Fate::Decided { verdict: Verdict::Accepted(_), duplicate: false } => "accepted".to_owned(),
+                Fate::Decided { duplicate: true, .. } => "duplicate".to_owned(),
+                Fate::Decided { verdict: Verdict::Refused(refusal), .. } => {
+                    let words = format!("{refusal:?}");
+                    let end = words.find([' ', '{']).unwrap_or(words.len());
+                    words[..end].to_owned()
+                }
+                Fate::Forgotten => "forgotten".to_owned(),
+                Fate::Gap { .. } => "gap".to_owned(),
+            };
+            *self.0.entry(kind).or_default() += 1;
+        }
+    }
+}
+
+#[test]
+fn the_fold_agrees_with_a_naive_model() {
+    let mut counts = Counts::default();
+    let config = ProptestConfig { cases: 150, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new_with_rng(
+        config,
+        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
+    let totals = std::cell::RefCell::new(&mut counts);
+    let checked = runner.run(&(scripts(60), 0..60usize), |(script, stop_at)| {
+        for (kind, count) in run(&script, stop_at).0 {
+            *totals.borrow_mut().0.entry(kind).or_default() += count;
+        }
+        Ok(())
+    });
+    checked.unwrap();
+    for kind in [
+        "accepted",
+        "duplicate",
+        "forgotten",
+        "gap",
+        "Expired",
+        "Fenced",
+        "SequenceConflict",
+        "UnknownProducer",
+        "ExpectedOffset",
+        "NoSuchTable",
+        "NoSuchBucket",
+        "TableExists",
+        "TableIdTaken",
+        "SchemaChanged",
+        "NotEmpty",
+        "DatabaseDropped",
+        "DatabaseExists",
+        "RollUpStale",
+        "Invalid",
+    ] {
+        assert!(
+            counts.0.get(kind).is_some_and(|count| *count > 10),
+            "{kind} happened too rarely: {counts:?}"
+        );
+    }
+}

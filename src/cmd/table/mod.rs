@@ -1,0 +1,226 @@
+//! `frazil table`: create, list, describe, alter, drop, restore.
+
+mod describe;
+mod like;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::client::{self, Client, ObjectArgs, TableName};
+use crate::output::{Format, Listing, print_object};
+
+/// Arguments of `frazil table`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  frazil table create clicks 'id BIGINT NOT NULL, url STRING'")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    common: ObjectArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Create a table, unless one like it is there
+    Create(Create),
+    /// List the tables of a database
+    List(List),
+    /// Show a table's columns and options, and how far its buckets reach
+    #[command(after_help = "Example:\n  frazil table describe clicks")]
+    Describe {
+        /// The table, or database.table
+        name: TableName,
+    },
+    /// Change a table's columns or options
+    Alter(Alter),
+    /// Drop a table: its name is free at once
+    #[command(after_help = "Example:\n  frazil table drop clicks")]
+    Drop {
+        /// The table, or database.table
+        name: TableName,
+    },
+    /// Bring back a table dropped less than 24 hours ago
+    #[command(after_help = "Example:\n  frazil table restore clicks")]
+    Restore {
+        /// The table, or database.table
+        name: TableName,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    frazil table create clicks 'id BIGINT NOT NULL, url STRING, at TIMESTAMP(6) WITH TIME ZONE' --buckets 4 --bucket-by id\n  \
+    frazil table create clicks --like clicks.ndjson")]
+struct Create {
+    /// The table, or database.table
+    name: TableName,
+    /// The columns as SQL: 'id BIGINT NOT NULL, url STRING'
+    #[arg(required_unless_present = "like", conflicts_with = "like")]
+    columns: Option<String>,
+    /// How many buckets its rows are spread over (default 1)
+    #[arg(long, value_name = "N")]
+    buckets: Option<u32>,
+    /// The columns that choose a row's bucket; without them, rows stay where they are cheapest to write
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    bucket_by: Vec<String>,
+    /// An option, such as retention=7d; may be given several times
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = pair)]
+    options: Vec<(String, String)>,
+    /// Take the columns from the first rows of a file (NDJSON, JSON or Arrow; - is standard input)
+    #[arg(long, value_name = "FILE")]
+    like: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  frazil table list shop -o json")]
+struct List {
+    /// The database
+    #[arg(default_value = client::DATABASE_DEFAULT)]
+    database: String,
+    /// Only tables whose names begin with this
+    #[arg(long, default_value = "")]
+    prefix: String,
+}
+
+/// Changes are asked for in the order of the flags below.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  frazil table alter clicks --add 'ref STRING' --set retention=30d")]
+struct Alter {
+    /// The table, or database.table
+    name: TableName,
+    /// Add a column: 'ref STRING'
+    #[arg(long, value_name = "NAME TYPE", required_unless_present_any = ["rename", "drop", "set"])]
+    add: Vec<String>,
+    /// Rename a column: at=seen
+    #[arg(long, value_name = "FROM=TO", value_parser = pair)]
+    rename: Vec<(String, String)>,
+    /// Drop a column
+    #[arg(long, value_name = "NAME")]
+    drop: Vec<String>,
+    /// Set an option: retention=30d
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let split = text.split_once('=').filter(|(name, _)| !name.trim().is_empty());
+    let (name, value) = split.ok_or_else(|| "write it as name=value".to_owned())?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Runs a verb of tables.
+///
+/// # Errors
+/// What the gateway says, or that none answers.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    client::run(async {
+        let client = Client::new(&args.common.endpoint)?;
+        let format = args.common.output;
+        match args.verb {
+            Verb::Create(create) => create_table(&client, format, create).await?,
+            Verb::List(list) => list_tables(&client, format, &list).await?,
+            Verb::Describe { name } => describe::run(&client, format, &name).await?,
+            Verb::Alter(alter) => alter_table(&client, format, &alter).await?,
+            Verb::Drop { name } => drop_table(&client, format, &name).await?,
+            Verb::Restore { name } => restore_table(&client, format, &name).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn create_table(client: &Client, format: Format, create: Create) -> anyhow::Result<()> {
+    let columns = match (create.columns, create.like) {
+        (Some(columns), _) => columns,
+        (None, Some(file)) => like::columns(&file).await?,
+        (None, None) => anyhow::bail!("give the columns, or --like FILE"),
+    };
+    let mut body = Map::from_iter([("columns".to_owned(), json!(columns))]);
+    if let Some(buckets) = create.buckets {
+        body.insert("buckets".to_owned(), json!(buckets));
+    }
+    if !create.bucket_by.is_empty() {
+        body.insert("bucket_by".to_owned(), json!(create.bucket_by));
+    }
+    if !create.options.is_empty() {
+        let options: Map<String, Value> =
+            create.options.into_iter().map(|(name, value)| (name, option_value(value))).collect();
+        body.insert("options".to_owned(), Value::Object(options));
+    }
+    let request = client.request(Method::PUT, &create.name.path(&[])).json(&Value::Object(body));
+    let answer = client.send(&request).await?;
+    let document = answer.json()?;
+    let columns = document["columns"].as_str().unwrap_or(&columns);
+    let line = match answer.status {
+        StatusCode::CREATED => format!("created {} ({columns})", create.name),
+        _ => format!("{} ({columns}) is there already, and the same", create.name),
+    };
+    print_object(format, &document, &line)
+}
+
+/// Options are text, but for those that are true or false.
+fn option_value(value: String) -> Value {
+    match value.as_str() {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => Value::String(value),
+    }
+}
+
+async fn list_tables(client: &Client, format: Format, list: &List) -> anyhow::Result<()> {
+    let mut tables = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let mut request = client.request(Method::GET, &["v1", "databases", &list.database, "tables"]);
+        if !list.prefix.is_empty() {
+            request = request.query("prefix", &list.prefix);
+        }
+        if let Some(after) = &after {
+            request = request.query("after", after);
+        }
+        let page = client.json(&request).await?;
+        tables.extend(page["tables"].as_array().into_iter().flatten().cloned());
+        let next = page["next"].as_str().map(str::to_owned);
+        // A gateway that does not move on must not be asked forever.
+        if next.is_none() || next == after {
+            break;
+        }
+        after = next;
+    }
+    let mut listing = Listing::new(&["table", "columns", "buckets", "bucket_by"]);
+    for table in &tables {
+        let bucket_by = table["bucket_by"].as_array().into_iter().flatten();
+        let bucket_by: Vec<&str> = bucket_by.filter_map(Value::as_str).collect();
+        let bucket_by = if bucket_by.is_empty() { Value::Null } else { json!(bucket_by.join(", ")) };
+        let [name, columns, buckets] = ["name", "columns", "buckets"].map(|member| table[member].clone());
+        listing.push(vec![name, columns, buckets, bucket_by]);
+    }
+    listing.print(format, &json!({"tables": tables}))
+}
+
+async fn alter_table(client: &Client, format: Format, alter: &Alter) -> anyhow::Result<()> {
+    let mut changes = Vec::new();
+    for column in &alter.add {
+        let (name, ty) = column.trim().split_once(char::is_whitespace).unwrap_or((column, ""));
+        changes.push(json!({"add": {"name": name, "type": ty.trim()}}));
+    }
+    changes.extend(alter.rename.iter().map(|(from, to)| json!({"rename": {"from": from, "to": to}})));
+    changes.extend(alter.drop.iter().map(|name| json!({"drop": name})));
+    changes.extend(alter.set.iter().map(|(name, value)| json!({"set": {name: option_value(value.clone())}})));
+    let request = client.request(Method::PATCH, &alter.name.path(&[])).json(&json!({"alter": changes}));
+    let document = client.json(&request).await?;
+    print_object(format, &document, &format!("altered {}", alter.name))
+}
+
+async fn drop_table(client: &Client, format: Format, name: &TableName) -> anyhow::Result<()> {
+    client.send(&client.request(Method::DELETE, &name.path(&[]))).await?;
+    print_object(format, &json!({"dropped": name.to_string()}), &format!("dropped {name}: the name is free"))
+}
+
+async fn restore_table(client: &Client, format: Format, name: &TableName) -> anyhow::Result<()> {
+    let document = client.json(&client.request(Method::POST, &name.path(&["restore"]))).await?;
+    print_object(format, &document, &format!("restored {name}"))
+}

@@ -1,0 +1,6 @@
+//! Commits: any bytes give a header that can be folded, or an error.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    frazil_log::fuzz::fuzz_commit(data);
+});
