@@ -341,10 +341,11 @@ impl Run {
         self.world.note("crash", node as u64, 0, || format!("node {node}"));
         let gateway = self.start_gateway(node);
         let steps = 6 + self.dice.index(8);
-        let janitor_at = self.dice.index(3);
+        let janitor_at = self.dice.index(2);
         for step in 0..steps {
-            sleep(Duration::from_millis(self.dice.range(4, 50))).await;
-            let asleep = proof * 95 / 100;
+            // An answer that comes while it sleeps is two naps younger than the proof before.
+            sleep(Duration::from_millis(self.dice.range(15, 60))).await;
+            let asleep = proof * 45 / 100;
             self.freeze_for(&gateway, asleep);
             sleep(asleep / 2).await;
             if step >= janitor_at {
