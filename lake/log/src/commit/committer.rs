@@ -226,6 +226,11 @@ impl Committer {
         self.inner.permits.available_permits()
     }
 
+    /// Waits until one more flush could be in flight, whoever's flight ends.
+    pub async fn flight_freed(&self) {
+        drop(self.inner.permits.acquire().await); // never closed
+    }
+
     /// A quantile of the last PUT times.
     pub fn put_time(&self, percent: usize) -> Option<Duration> {
         self.inner.times.lock().quantile(percent)
