@@ -433,7 +433,15 @@ impl Ingress {
                         () = inner.wake.notified() => {}
                     }
                 }
-                Decision::Idle | Decision::WaitForFlight => inner.wake.notified().await,
+                Decision::Idle => inner.wake.notified().await,
+                // The flights are not only this ingress's: others write through the committer too, and wake nobody here.
+                Decision::WaitForFlight => {
+                    tokio::select! {
+                        biased;
+                        () = inner.wake.notified() => {}
+                        () = inner.committer.flight_freed() => {}
+                    }
+                }
                 Decision::Wait(pause) => {
                     tokio::select! {
                         biased;
