@@ -1,8 +1,8 @@
 //! Deterministic simulation of the commit log: gateways, producers and janitors on one faulty store, all from one seed.
 //!
 //! The code under test is the real one: [`frazil_log`]'s replica, committer, fold and checkpoints, [`frazil_gateway`]'s ingress and
-//! door, [`frazil_compactor`]'s janitor. Simulated is what surrounds it: time, chance, tasks ([`node`]), the store ([`store`]),
-//! clients ([`client`]), hand-over ([`handover`]).
+//! door, [`frazil_compactor`]'s janitor. Simulated is what surrounds it: time, chance, tasks ([`node`]), the store
+//! ([`world::store`]), clients ([`client`]), hand-over ([`client::handover`]).
 //!
 //! **Modelled.** Virtual time of days. Per process: freezing at any await for seconds to days, killing and starting again under a new
 //! incarnation, clocks that jump or stand still (never all of them for long: rule 13), partitions from the store. Per request:
@@ -14,7 +14,7 @@
 //! **Judged**, at once ([`history`]): each acknowledged request is in the log, once, at its offsets; refused and expired ones never;
 //! a plain request at most once; a producer's rows in order; strong reads see everything that was in the log before them; no node's
 //! fold is another than the log's (nobody believed a ghost); no node stops; a second fold written from the rules' text agrees with
-//! the first ([`reference`]). At the end: everybody gets on within a minute, the janitors get through a round, and a process that
+//! the first ([`history::reference`]). At the end: everybody gets on within a minute, the janitors get through a round, and a process that
 //! starts then reads back every row.
 //!
 //! **Not modelled.** The wire (HTTP, the hand-over's RPC), corrupt bytes, two versions of the program, a store that breaks
@@ -22,28 +22,16 @@
 //!
 //! **Planted bugs** ([`mutants`]): a simulation that finds nothing proves nothing until it has found something.
 //!
-//! Start reading at [`run`], then [`scenario`] and [`acts`].
+//! Start reading at [`run`], then [`run::scenario`].
 
-mod acts;
-mod bucket;
 mod client;
-mod dice;
-mod gateway;
-mod handover;
 mod history;
 mod mutants;
 mod node;
-mod reference;
 mod report;
 mod run;
-mod scenario;
-mod store;
 #[cfg(test)]
 mod tests;
-mod trace;
-mod violation;
-mod weather;
-mod worker;
 mod world;
 
 use std::process::ExitCode;
@@ -53,8 +41,8 @@ use frazil_log::planted::Planted;
 
 use crate::mutants::{MUTANTS, Mutant};
 use crate::report::Counts;
+use crate::run::scenario::Scenario;
 use crate::run::{Outcome, play};
-use crate::scenario::Scenario;
 
 /// Deterministic simulation of Frazil's protocol.
 #[derive(Debug, Parser)]
@@ -141,7 +129,9 @@ fn simulate(from: u64, count: u64) -> bool {
 
 fn mutants(max_seeds: u64, only: Option<&str>) -> bool {
     let (mut found, mut all) = (0usize, 0usize);
-    for mutant in MUTANTS.iter().filter(|mutant| only.is_none_or(|only| mutant.trace.eq_ignore_ascii_case(only))) {
+    for mutant in
+        MUTANTS.iter().filter(|mutant| only.is_none_or(|only| mutant.trace.eq_ignore_ascii_case(only)))
+    {
         all += 1;
         let search = mutant.find(max_seeds);
         match search.seed {

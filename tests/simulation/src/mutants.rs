@@ -5,10 +5,10 @@
 
 use frazil_log::planted::{Bug, Planted};
 
-use crate::dice::Dice;
+use crate::history::violation::{Kind, Shape};
+use crate::run::scenario::{Act, Scenario};
 use crate::run::{Outcome, play};
-use crate::scenario::{Act, Scenario};
-use crate::violation::{Kind, Shape};
+use crate::world::dice::Dice;
 
 /// One trace of the model.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub(crate) struct Mutant {
     lean: fn(Scenario) -> Scenario,
 }
 
-const SECONDS_ONLY: [(Act, u32); 4] = [(Act::Days, 0), (Act::Minutes, 0), (Act::LongSleep, 0), (Act::ColdStart, 0)];
+const SECONDS_ONLY: [(Act, u32); 4] =
+    [(Act::Days, 0), (Act::Minutes, 0), (Act::LongSleep, 0), (Act::ColdStart, 0)];
 
 /// Seconds of traffic over several gateways; no hours, so that unresolved slots cost no polling.
 fn traffic(scenario: Scenario) -> Scenario {
@@ -41,7 +42,8 @@ fn handing_over(scenario: Scenario) -> Scenario {
 
 /// Hand-overs of requests with `expected_offset`, which no second copy can double.
 fn handing_over_expecting(scenario: Scenario) -> Scenario {
-    Scenario { hand_overs_expect: 1.0, buckets: 1, rows_end: 2, ..handing_over(scenario) }.weigh(&[(Act::Plain, 30)])
+    Scenario { hand_overs_expect: 1.0, buckets: 1, rows_end: 2, ..handing_over(scenario) }
+        .weigh(&[(Act::Plain, 30)])
 }
 
 /// Hand-overs that arrive a window later.
@@ -61,7 +63,8 @@ fn slots_ahead(scenario: Scenario) -> Scenario {
 
 /// Pipelining producers that retry seldom.
 fn pipelining(scenario: Scenario) -> Scenario {
-    let scenario = traffic(scenario).weigh(&[(Act::Produce, 80), (Act::Plain, 20), (Act::Crash, 0), (Act::Freeze, 2)]);
+    let scenario =
+        traffic(scenario).weigh(&[(Act::Produce, 80), (Act::Plain, 20), (Act::Crash, 0), (Act::Freeze, 2)]);
     Scenario { pipelining: 4, flights_max: 4, impatience_us: 8_000_000, ..scenario }
 }
 
@@ -78,17 +81,24 @@ fn impatient_in_one_slot(scenario: Scenario) -> Scenario {
 
 /// Retries of requests with `expected_offset`.
 fn impatient_expecting(scenario: Scenario) -> Scenario {
-    Scenario { impatience_us: 20_000, pipelining: 1, buckets: 1, producers_expect: 0.8, rows_end: 2, ..traffic(scenario) }.weigh(&[
-        (Act::Produce, 60),
-        (Act::Plain, 40),
-        (Act::Freeze, 15),
-        (Act::HandOver, 0),
-    ])
+    Scenario {
+        impatience_us: 20_000,
+        pipelining: 1,
+        buckets: 1,
+        producers_expect: 0.8,
+        rows_end: 2,
+        ..traffic(scenario)
+    }
+    .weigh(&[(Act::Produce, 60), (Act::Plain, 40), (Act::Freeze, 15), (Act::HandOver, 0)])
 }
 
 /// Nodes that sleep for days while the log is trimmed.
 fn sleeping(scenario: Scenario) -> Scenario {
-    Scenario { acts: 30, gateways: 3, connect: 0.8, ..scenario }.weigh(&[(Act::LongSleep, 30), (Act::Partition, 0), (Act::Stutter, 0)])
+    Scenario { acts: 30, gateways: 3, connect: 0.8, ..scenario }.weigh(&[
+        (Act::LongSleep, 30),
+        (Act::Partition, 0),
+        (Act::Stutter, 0),
+    ])
 }
 
 /// The same, and no clock of a machine goes on while it is frozen.
@@ -98,7 +108,8 @@ fn sleeping_without_clocks(scenario: Scenario) -> Scenario {
 
 /// Cold starts beside checkpoints and trims.
 fn starting_cold(scenario: Scenario) -> Scenario {
-    Scenario { acts: 30, gateways: 3, gateways_checkpoint: false, ..scenario }.weigh(&[(Act::ColdStart, 30), (Act::Storm, 0)])
+    Scenario { acts: 30, gateways: 3, gateways_checkpoint: false, ..scenario }
+        .weigh(&[(Act::ColdStart, 30), (Act::Storm, 0)])
 }
 
 /// A node that catches up slowly. The ages are nearer to each other, so that few steps last longer than the longer.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::trace::Trace;
+use crate::world::trace::Trace;
 
 /// What a thousand runs must contain: the event, and what it is called.
 const MUST: [(&str, &str); 34] = [

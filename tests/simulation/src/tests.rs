@@ -50,7 +50,12 @@ fn without_its_bug_the_run_that_finds_it_is_clean() {
         let found = mutant.find(SEEDS_MAX).seed.expect("the test above says why not");
         for seed in [0, 1, 2, found] {
             let outcome = mutant.run(seed, false, false);
-            assert!(outcome.violation.is_none(), "{} without its bug, seed {seed}: {:?}", mutant.trace, outcome.violation);
+            assert!(
+                outcome.violation.is_none(),
+                "{} without its bug, seed {seed}: {:?}",
+                mutant.trace,
+                outcome.violation
+            );
         }
     }
 }

@@ -1,5 +1,8 @@
 //! A process: its clock, its chance, its tasks; it can be frozen at any await, and killed.
 
+pub(crate) mod gateway;
+pub(crate) mod worker;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,9 +18,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::dice::Dice;
-use crate::store::FaultyStore;
 use crate::world::World;
+use crate::world::dice::Dice;
+use crate::world::store::FaultyStore;
 
 /// What a machine's clocks say besides the truth. Both are microseconds.
 #[derive(Debug)]
@@ -41,7 +44,8 @@ impl NodeClock {
 
 impl Clock for NodeClock {
     fn now(&self) -> Moment {
-        let boot = i64::try_from(self.world.elapsed_us()).unwrap_or(i64::MAX) + self.boot_off.load(Ordering::SeqCst);
+        let boot =
+            i64::try_from(self.world.elapsed_us()).unwrap_or(i64::MAX) + self.boot_off.load(Ordering::SeqCst);
         let wall: TimeMicros = self.world.store_time() + self.wall_off.load(Ordering::SeqCst);
         Moment { boot: Duration::from_micros(u64::try_from(boot).unwrap_or(0)), wall }
     }
@@ -174,7 +178,11 @@ impl Process {
     /// The `run`th process on machine `node`.
     pub(crate) fn start(world: &Arc<World>, node: usize, run: u64) -> Self {
         let gate = Arc::new(Gate::default());
-        let clock = Arc::new(NodeClock { world: Arc::clone(world), boot_off: AtomicI64::new(0), wall_off: AtomicI64::new(0) });
+        let clock = Arc::new(NodeClock {
+            world: Arc::clone(world),
+            boot_off: AtomicI64::new(0),
+            wall_off: AtomicI64::new(0),
+        });
         let stream = 1_000 * (node as u64 + 1) + run;
         let env = Env {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -192,7 +200,10 @@ impl Process {
     }
 
     /// Runs something in the process. The answer never comes if the process is killed.
-    pub(crate) fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> oneshot::Receiver<T> {
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> oneshot::Receiver<T> {
         let (answer, answered) = oneshot::channel();
         self.env.spawn(async move { drop(answer.send(work.await)) });
         answered

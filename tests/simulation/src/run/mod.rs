@@ -1,5 +1,10 @@
 //! One run: a scenario played with a seed, then the end, when the faults have stopped and everything must be right.
 
+mod faults;
+mod pieces;
+pub(crate) mod scenario;
+mod traffic;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,15 +18,15 @@ use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use crate::client::{self, Gateways, Producer, within};
-use crate::dice::Dice;
-use crate::gateway::{Gateway, GatewayOptions, Heard};
+use crate::history::violation::{Kind, Violation};
 use crate::node::Process;
-use crate::scenario::Scenario;
-use crate::trace::Trace;
-use crate::violation::{Kind, Violation};
-use crate::weather::Weather;
-use crate::worker::Worker;
+use crate::node::gateway::{Gateway, GatewayOptions, Heard};
+use crate::node::worker::Worker;
+use crate::run::scenario::Scenario;
 use crate::world::World;
+use crate::world::dice::Dice;
+use crate::world::trace::Trace;
+use crate::world::weather::Weather;
 
 /// What came of a run.
 #[derive(Debug)]
@@ -34,6 +39,9 @@ pub(crate) struct Outcome {
 
 /// Machine numbers of workers begin here.
 pub(crate) const FIRST_WORKER: usize = 100;
+
+const MINUTE_S: u64 = 60;
+const HOUR_S: u64 = 3_600;
 
 /// A run in progress.
 #[derive(Debug)]
@@ -133,7 +141,11 @@ impl Run {
         let process = self.process(node);
         let gateway = Gateway::start(process, &self.options, node as u64);
         let mut gateways = self.gateways.lock();
-        if node < gateways.len() { gateways[node] = gateway.clone() } else { gateways.push(gateway.clone()) }
+        if node < gateways.len() {
+            gateways[node] = gateway.clone();
+        } else {
+            gateways.push(gateway.clone());
+        }
         gateway
     }
 
@@ -146,7 +158,8 @@ impl Run {
     /// Waits until every gateway that runs is ready.
     async fn wait_ready(&self) {
         for _ in 0..600 {
-            let ready = self.gateways.lock().iter().all(|gateway| gateway.serves() || !gateway.process.runs());
+            let ready =
+                self.gateways.lock().iter().all(|gateway| gateway.serves() || !gateway.process.runs());
             let workers = self.workers.lock().iter().all(|worker| worker.serves() || !worker.process.runs());
             if ready && workers || self.world.violation().is_some() {
                 return;
@@ -267,7 +280,10 @@ impl Run {
             sleep(Duration::from_secs(1)).await;
         }
         let open = self.open.load(Ordering::SeqCst);
-        self.world.violate(Kind::Stuck, format!("{open} requests have no answer long after the faults have stopped"));
+        self.world.violate(
+            Kind::Stuck,
+            format!("{open} requests have no answer long after the faults have stopped"),
+        );
     }
 
     /// Each gateway gets a request of its own into the log within a minute.
@@ -290,7 +306,10 @@ impl Run {
                 sleep(Duration::from_secs(5)).await;
             }
             if !went {
-                let words = format!("node {} gets nothing into the log although the faults have stopped", gateway.process.node);
+                let words = format!(
+                    "node {} gets nothing into the log although the faults have stopped",
+                    gateway.process.node
+                );
                 self.world.violate(Kind::Stuck, words);
             }
             client::strong_read(Arc::clone(&self.world), gateway).await;
@@ -309,7 +328,10 @@ impl Run {
                 return;
             }
         }
-        self.world.violate(Kind::Stuck, "the janitors do not get through a round although the faults have stopped".into());
+        self.world.violate(
+            Kind::Stuck,
+            "the janitors do not get through a round although the faults have stopped".into(),
+        );
     }
 
     /// A process that starts now reads every row.

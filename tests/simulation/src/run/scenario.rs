@@ -5,7 +5,7 @@ use std::time::Duration;
 use frazil_log::planted::Planted;
 use frazil_log::protocol::Protocol;
 
-use crate::dice::Dice;
+use crate::world::dice::Dice;
 
 /// Things that a run does, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(crate) struct Scenario {
     pub(crate) weights: Vec<(Act, u32)>,
     /// Slots in flight a gateway.
     pub(crate) flights_max: usize,
-    /// See [`crate::gateway::GatewayOptions`].
+    /// See [`crate::node::gateway::GatewayOptions`].
     pub(crate) inline_bytes_max: u64,
     /// Whether gateways write checkpoints; else only janitors do.
     pub(crate) gateways_checkpoint: bool,

@@ -11,7 +11,7 @@ use frazil_log::state::verdict::{Fate, Refusal, Verdict};
 use tokio::time::{sleep, timeout};
 
 use crate::client::take_answer;
-use crate::gateway::{Content, Gateway, Heard};
+use crate::node::gateway::{Content, Gateway, Heard};
 use crate::world::World;
 
 /// How a proposal is handed over.
@@ -26,11 +26,20 @@ pub(crate) struct Manner {
 }
 
 /// `from` hands a plain request over to `to`.
-pub(crate) async fn hand_over(world: Arc<World>, from: Gateway, to: Gateway, content: Content, manner: Manner) {
+pub(crate) async fn hand_over(
+    world: Arc<World>,
+    from: Gateway,
+    to: Gateway,
+    content: Content,
+    manner: Manner,
+) {
     let uid = content.uid;
     world.history.lock().sent(uid, from.process.node);
     world.note("handed over", uid, to.process.node as u64, || {
-        format!("request {uid} from node {} to node {}: {:?}, {manner:?}", from.process.node, to.process.node, content.parts)
+        format!(
+            "request {uid} from node {} to node {}: {:?}, {manner:?}",
+            from.process.node, to.process.node, content.parts
+        )
     });
     let (own, deadline) = (from.clone(), manner.deadline);
     let verdict = from.process.run(async move {

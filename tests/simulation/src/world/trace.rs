@@ -22,7 +22,14 @@ impl Trace {
     }
 
     /// Notes an event.
-    pub(crate) fn note(&mut self, at_us: u64, what: &'static str, a: u64, b: u64, words: impl FnOnce() -> String) {
+    pub(crate) fn note(
+        &mut self,
+        at_us: u64,
+        what: &'static str,
+        a: u64,
+        b: u64,
+        words: impl FnOnce() -> String,
+    ) {
         let first = u64::from(what.as_bytes().first().copied().unwrap_or(0));
         for part in [at_us, first << 32 | what.len() as u64, a, b] {
             self.hash = (self.hash.rotate_left(23) ^ part).wrapping_mul(PRIME);

@@ -1,5 +1,7 @@
 //! Clients: plain writers that send once, idempotent producers that retry anywhere, strong readers, consumers.
 
+pub(crate) mod handover;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +16,14 @@ use frazil_log::id::Offset;
 use frazil_log::schema::arrow_form::arrow_field;
 use frazil_log::state::verdict::Refusal;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::dice::Dice;
-use crate::gateway::{Content, Gateway, Heard};
 use crate::history::Told;
-use crate::violation::Kind;
+use crate::history::violation::Kind;
+use crate::node::gateway::{Content, Gateway, Heard};
 use crate::world::World;
+use crate::world::dice::Dice;
 
 /// The gateways as clients know them: by number; a restarted one takes its place.
 pub(crate) type Gateways = Arc<Mutex<Vec<Gateway>>>;
@@ -99,9 +101,14 @@ pub(crate) fn take_answer(world: &World, uid: u64, heard: Heard, alone: bool) ->
         Heard::Acked(acceptance) => Told::Acked(acceptance),
         Heard::Forgotten => Told::Forgotten,
         // These say nothing of another copy (rule 3), and leave the sequence where it was.
-        Heard::Refused(Refusal::Fenced { .. } | Refusal::UnknownProducer | Refusal::Expired) if !alone => return false,
+        Heard::Refused(Refusal::Fenced { .. } | Refusal::UnknownProducer | Refusal::Expired) if !alone => {
+            return false;
+        }
         Heard::Refused(Refusal::SequenceConflict) => {
-            world.violate(Kind::Contradiction, format!("request {uid} came again with the same bytes and was called a conflict"));
+            world.violate(
+                Kind::Contradiction,
+                format!("request {uid} came again with the same bytes and was called a conflict"),
+            );
             return true;
         }
         Heard::Refused(refusal) => {
@@ -118,51 +125,65 @@ pub(crate) fn take_answer(world: &World, uid: u64, heard: Heard, alone: bool) ->
     definite
 }
 
-/// Brings one request of a producer into the log, through any gateway.
-pub(crate) async fn produce(
-    world: Arc<World>,
-    gateways: Gateways,
-    producer: Arc<Producer>,
-    stamp: ProducerStamp,
-    content: Content,
-    patience: Patience,
-    dice: Arc<Dice>,
-    first: usize,
-) {
-    let uid = content.uid;
-    let (answer, mut answers) = tokio::sync::mpsc::unbounded_channel::<bool>();
-    let mut at = first;
-    let mut definite = false;
-    for attempt in 0..patience.tries_max {
-        let gateway = gateways.lock().get(at).cloned();
-        let Some(gateway) = gateway else { break };
+/// One request of a producer, and how it is to be brought into the log.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    /// The run.
+    pub(crate) world: Arc<World>,
+    /// Whom it may be sent to.
+    pub(crate) gateways: Gateways,
+    /// Who sends it.
+    pub(crate) producer: Arc<Producer>,
+    /// Its place in the sequence.
+    pub(crate) stamp: ProducerStamp,
+    /// What it says.
+    pub(crate) content: Content,
+    /// How it is tried.
+    pub(crate) patience: Patience,
+    /// What it draws from.
+    pub(crate) dice: Arc<Dice>,
+}
+
+impl Errand {
+    /// Tries through gateway `first`, then through any, until there is a definite answer.
+    pub(crate) async fn run(self, first: usize) {
+        let (answer, mut answers) = mpsc::unbounded_channel::<bool>();
+        let mut at = first;
+        let mut definite = false;
+        for attempt in 0..self.patience.tries_max {
+            self.send(at, attempt, answer.clone());
+            let wait = self.dice.log_range(self.patience.wait_us.0, self.patience.wait_us.1);
+            if let Ok(Some(true)) = timeout(Duration::from_micros(wait), answers.recv()).await {
+                definite = true;
+                break;
+            }
+            sleep(Duration::from_micros(self.dice.range(1_000, 300_000))).await;
+            if !self.dice.happens(self.patience.same_gateway) {
+                at = self.dice.index(self.gateways.lock().len());
+            }
+        }
+        // The tries that still run are waited for: a late answer counts too.
+        drop(answer);
+        while !definite && let Some(answered) = answers.recv().await {
+            definite = answered;
+        }
+        let mut state = self.producer.state.lock();
+        state.open.remove(&self.stamp.seq);
+        state.stuck |= !definite;
+    }
+
+    fn send(&self, at: usize, attempt: usize, answer: mpsc::UnboundedSender<bool>) {
+        let Some(gateway) = self.gateways.lock().get(at).cloned() else { return };
+        let (world, uid, stamp) = (Arc::clone(&self.world), self.content.uid, &self.stamp);
         world.note("sequenced request", uid, at as u64, || {
             format!("{uid}: {} epoch {} #{} to node {at}, try {attempt}", stamp.id, stamp.epoch, stamp.seq)
         });
-        let heard = gateway.submit(content.clone(), Some(stamp.clone()), Duration::from_secs(20));
-        let (told, answer) = (Arc::clone(&world), answer.clone());
+        let heard = gateway.submit(self.content.clone(), Some(stamp.clone()), Duration::from_secs(20));
         drop(tokio::spawn(async move {
             let heard = heard.await.unwrap_or(Heard::Unknown);
-            drop(answer.send(take_answer(&told, uid, heard, false)));
+            answer.send(take_answer(&world, uid, heard, false)).ok(); // it may have its answer already
         }));
-        let wait = Duration::from_micros(dice.log_range(patience.wait_us.0, patience.wait_us.1));
-        if let Ok(Some(true)) = timeout(wait, answers.recv()).await {
-            definite = true;
-            break;
-        }
-        sleep(Duration::from_micros(dice.range(1_000, 300_000))).await;
-        if !dice.happens(patience.same_gateway) {
-            at = dice.index(gateways.lock().len());
-        }
     }
-    // The tries that still run are waited for: a late answer counts too.
-    drop(answer);
-    while !definite && let Some(answered) = answers.recv().await {
-        definite = answered;
-    }
-    let mut state = producer.state.lock();
-    state.open.remove(&stamp.seq);
-    state.stuck |= !definite;
 }
 
 /// A strong read: everything acknowledged before it must be seen, and nothing else.
@@ -179,7 +200,10 @@ pub(crate) async fn strong_read(world: Arc<World>, gateway: Gateway) {
     match read.await {
         Ok(Ok((tail, folded))) => {
             world.note("strong read", tail, known, || {
-                format!("node {} says that the tail is {tail}, the log had {known} slots", gateway.process.node)
+                format!(
+                    "node {} says that the tail is {tail}, the log had {known} slots",
+                    gateway.process.node
+                )
             });
             if tail < known {
                 let words = format!(
@@ -200,13 +224,21 @@ pub(crate) fn check_fold(world: &World, node: usize, (next, hash): (u64, u128)) 
     world.fold();
     let own = world.history.lock().hash_at(next);
     if own != Some(hash) {
-        let words = format!("node {node} folded slots below {next} to {hash:032x}, the log gives {own:032x?}");
+        let words =
+            format!("node {node} folded slots below {next} to {hash:032x}, the log gives {own:032x?}");
         world.violate(Kind::Diverged, words);
     }
 }
 
 /// Reads rows back through a node's index.
-pub(crate) async fn consume(world: Arc<World>, gateway: Gateway, key: StreamKey, from: Offset, ids: Vec<u64>, must: bool) -> bool {
+pub(crate) async fn consume(
+    world: Arc<World>,
+    gateway: Gateway,
+    key: StreamKey,
+    from: Offset,
+    ids: Vec<u64>,
+    must: bool,
+) -> bool {
     let Some(ingress) = gateway.ingress() else { return false };
     let replica = ingress.replica().clone();
     let to = from + ids.len() as u64;
@@ -214,11 +246,16 @@ pub(crate) async fn consume(world: Arc<World>, gateway: Gateway, key: StreamKey,
     let Ok(read) = read.await else { return false };
     match read {
         Ok(Some(found)) if found == ids => {
-            world.note("rows read back", found.len() as u64, from, || format!("{key:?} from {from}: {}", found.len()));
+            world.note("rows read back", found.len() as u64, from, || {
+                format!("{key:?} from {from}: {}", found.len())
+            });
             true
         }
         Ok(Some(found)) => {
-            let words = format!("node {} reads {key:?} from {from} as {found:?}, the log has {ids:?}", gateway.process.node);
+            let words = format!(
+                "node {} reads {key:?} from {from} as {found:?}, the log has {ids:?}",
+                gateway.process.node
+            );
             world.violate(Kind::BytesGone, words);
             true
         }
@@ -226,7 +263,11 @@ pub(crate) async fn consume(world: Arc<World>, gateway: Gateway, key: StreamKey,
         Err(error) => {
             let gone = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Internal);
             if gone || must && error.kind() == ErrorKind::Stale {
-                let words = format!("node {} reads {key:?} from {from} to {to}: {:?} {error}", gateway.process.node, error.kind());
+                let words = format!(
+                    "node {} reads {key:?} from {from} to {to}: {:?} {error}",
+                    gateway.process.node,
+                    error.kind()
+                );
                 world.violate(Kind::BytesGone, words);
             }
             false
@@ -235,16 +276,30 @@ pub(crate) async fn consume(world: Arc<World>, gateway: Gateway, key: StreamKey,
 }
 
 /// The row ids of some offsets; none if the node has not folded them.
-async fn read_ids(replica: &Replica, key: &StreamKey, from: Offset, to: Offset) -> Result<Option<Vec<u64>>, Error> {
+async fn read_ids(
+    replica: &Replica,
+    key: &StreamKey,
+    from: Offset,
+    to: Offset,
+) -> Result<Option<Vec<u64>>, Error> {
     let table = replica.fold().state.tables().live(key.table).cloned();
-    let Some(table) = table.filter(|_| replica.fold().state.tables().tail(key).next >= to) else { return Ok(None) };
+    let Some(table) = table.filter(|_| replica.fold().state.tables().tail(key).next >= to) else {
+        return Ok(None);
+    };
     let mut ids = Vec::new();
     for place in replica.places(key, from..to).await? {
-        let named = |field: &i32| table.spec.schema.columns.iter().find(|column| column.id == *field).map(arrow_field);
-        let time = || arrow_field(&table.spec.schema.columns[0]).with_name("__timestamp").with_data_type(timestamp());
-        let fields: Vec<FieldRef> = place.slice.columns.iter().map(|field| named(field).unwrap_or_else(time).into()).collect();
+        let named = |field: &i32| {
+            table.spec.schema.columns.iter().find(|column| column.id == *field).map(arrow_field)
+        };
+        let time = || {
+            arrow_field(&table.spec.schema.columns[0]).with_name("__timestamp").with_data_type(timestamp())
+        };
+        let fields: Vec<FieldRef> =
+            place.slice.columns.iter().map(|field| named(field).unwrap_or_else(time).into()).collect();
         for batch in replica.read_place(&place, &fields, &[0]).await? {
-            ids.extend(batch.column(0).as_primitive::<Int64Type>().values().iter().map(|id| id.unsigned_abs()));
+            ids.extend(
+                batch.column(0).as_primitive::<Int64Type>().values().iter().map(|id| id.unsigned_abs()),
+            );
         }
     }
     Ok(Some(ids))

@@ -13,7 +13,7 @@ use frazil_log::protocol::FoldRules;
 use frazil_log::state::Applied;
 use frazil_log::state::verdict::{Fate, Refusal, Verdict};
 
-use crate::violation::{Kind, Violation};
+use crate::history::violation::{Kind, Violation};
 
 /// An answer, as coarse as a client cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,8 @@ impl Reference {
             let code = said(fate);
             let own = judged.unwrap_or_else(|| code.clone());
             if own != code || *name != proposal.name {
-                let words = format!("slot {slot}, proposal {name}: the fold says {fate:?}, the reference {own:?}");
+                let words =
+                    format!("slot {slot}, proposal {name}: the fold says {fate:?}, the reference {own:?}");
                 return Err(Violation::new(Kind::ReferenceDiffers, words));
             }
         }
@@ -147,15 +148,19 @@ impl Reference {
                 Entry::Appended { slice, rows, expected_offset, .. } => {
                     let slice = commit.header.slices.get(*slice as usize)?;
                     if let SliceHome::Segment(index) = slice.home
-                        && commit.header.segments.get(index as usize)?.id.base + self.window < commit.header.slot
+                        && commit.header.segments.get(index as usize)?.id.base + self.window
+                            < commit.header.slot
                     {
                         return Some(Said::Expired);
                     }
                     let (id, bucket) = (slice.table.0, slice.bucket.0);
-                    let Some(table) = self.tables.get(&id).filter(|table| !table.dropped && bucket < table.buckets) else {
+                    let Some(table) =
+                        self.tables.get(&id).filter(|table| !table.dropped && bucket < table.buckets)
+                    else {
                         return Some(Said::Refused);
                     };
-                    let tail = tails.entry((id, bucket)).or_insert(table.tails.get(&bucket).copied().unwrap_or(0));
+                    let tail =
+                        tails.entry((id, bucket)).or_insert(table.tails.get(&bucket).copied().unwrap_or(0));
                     if expected_offset.is_some_and(|expected| expected != *tail) {
                         return Some(Said::Refused);
                     }
@@ -167,7 +172,8 @@ impl Reference {
                     }
                 }
                 Entry::TableCreated { table, name, spec, .. } => {
-                    let taken = self.tables.values().any(|known| !known.dropped && known.name == name.as_str());
+                    let taken =
+                        self.tables.values().any(|known| !known.dropped && known.name == name.as_str());
                     let next = self.tables.last_key_value().map_or(1, |(last, _)| last + 1);
                     if taken || table.0 != next {
                         return Some(Said::Refused);
@@ -181,7 +187,10 @@ impl Reference {
                     };
                     table.dropped = true;
                 }
-                Entry::LogCreated { .. } | Entry::DatabaseCreated | Entry::DatabaseDropped | Entry::RolledUp { .. } => return None,
+                Entry::LogCreated { .. }
+                | Entry::DatabaseCreated
+                | Entry::DatabaseDropped
+                | Entry::RolledUp { .. } => return None,
             }
         }
         for ((id, bucket), tail) in tails {

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use crate::history::violation::Kind;
 use crate::node::Process;
-use crate::violation::Kind;
 
 /// A running worker.
 #[derive(Clone, Debug)]
@@ -34,18 +34,26 @@ impl Worker {
     async fn open(self) {
         let (process, world) = (&self.process, &self.process.world);
         let replica = loop {
-            let opened =
-                Replica::open(process.store.clone(), world.database.clone(), process.env.clone(), world.protocol.clone()).await;
+            let opened = Replica::open(
+                process.store.clone(),
+                world.database.clone(),
+                process.env.clone(),
+                world.protocol.clone(),
+            )
+            .await;
             match opened {
                 Ok(replica) => break replica,
                 // No gateway has made the database yet.
-                Err(error) if error.is_retryable() || error.kind() == ErrorKind::NotFound => sleep(Duration::from_secs(1)).await,
+                Err(error) if error.is_retryable() || error.kind() == ErrorKind::NotFound => {
+                    sleep(Duration::from_secs(1)).await;
+                }
                 Err(error) => return self.stopped("opening", &error),
             }
         };
         let options = Process::committer_options(1);
         let committer = Committer::new(replica, process.writer(), options, Arc::new(|_| {}));
-        let options = JanitorOptions { slice_bytes_max: 600, segment_bytes_max: 1_200, ..JanitorOptions::default() };
+        let options =
+            JanitorOptions { slice_bytes_max: 600, segment_bytes_max: 1_200, ..JanitorOptions::default() };
         *self.janitor.lock() = Some(Arc::new(Janitor::new(committer, options, Metrics::default())));
     }
 
@@ -63,7 +71,9 @@ impl Worker {
                 Ok(report) => {
                     let note = |what, count: u64| {
                         if count > 0 {
-                            own.process.world.note(what, count, 0, || format!("{count} by node {}", own.process.node));
+                            own.process
+                                .world
+                                .note(what, count, 0, || format!("{count} by node {}", own.process.node));
                         }
                     };
                     note("janitor's checkpoints", report.checkpoints);
@@ -85,7 +95,14 @@ impl Worker {
     }
 
     fn stopped(&self, doing: &str, error: &Error) {
-        if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Diverged | ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Unsupported) {
+        if matches!(
+            error.kind(),
+            ErrorKind::Internal
+                | ErrorKind::Diverged
+                | ErrorKind::Corrupt
+                | ErrorKind::NotFound
+                | ErrorKind::Unsupported
+        ) {
             let words = format!("worker {} {doing}: {:?} {error}", self.process.node, error.kind());
             self.process.world.violate(Kind::Stopped, words);
         }

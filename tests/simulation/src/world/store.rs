@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt};
 use frazil_log::store::paths::Key;
 use frazil_log::store::{ConflictingRequest, Path};
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
 use object_store::{
-    CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::bucket::{Applied, Stored};
 use crate::node::Gate;
-use crate::weather::Weather;
 use crate::world::World;
+use crate::world::bucket::{Applied, Stored};
+use crate::world::weather::Weather;
 
 /// The store as seen from one process.
 #[derive(Clone, Debug)]
@@ -73,7 +73,11 @@ impl FaultyStore {
 
     fn latency(&self, weather: &Weather) -> Duration {
         let dice = &self.world.store_dice;
-        let us = if dice.happens(weather.slow) { dice.log_range(500_000, 16_000_000) } else { dice.latency_us(weather.median_us) };
+        let us = if dice.happens(weather.slow) {
+            dice.log_range(500_000, 16_000_000)
+        } else {
+            dice.latency_us(weather.median_us)
+        };
         Duration::from_micros(us)
     }
 
@@ -130,7 +134,8 @@ impl FaultyStore {
     fn apply(&self, path: &Path, bytes: &Bytes, late: bool) -> Applied {
         let now = self.world.store_time();
         let applied = self.world.bucket.lock().create(path, bytes, now);
-        let words = || format!("{path} of node {}: {applied:?}{}", self.node, if late { ", late" } else { "" });
+        let words =
+            || format!("{path} of node {}: {applied:?}{}", self.node, if late { ", late" } else { "" });
         self.world.note("PUT applied", self.node as u64, applied as u64, words);
         if late && self.gate.is_dead() {
             self.world.note("late PUT of a dead writer", 0, 0, || path.to_string());
@@ -173,9 +178,10 @@ impl FaultyStore {
         let said = match fate {
             PutFate::Fine => Some(Self::put_result(&path, self.apply(&path, &bytes, false))),
             PutFate::Refused => Some(Err(error_503())),
-            PutFate::Conflict => {
-                Some(Err(Error::AlreadyExists { path: path.to_string(), source: Box::new(ConflictingRequest) }))
-            }
+            PutFate::Conflict => Some(Err(Error::AlreadyExists {
+                path: path.to_string(),
+                source: Box::new(ConflictingRequest),
+            })),
             PutFate::AppliedThenError => {
                 self.apply(&path, &bytes, false);
                 Some(Err(error_503()))
@@ -240,7 +246,12 @@ fn meta(path: &Path, stored: &Stored) -> ObjectMeta {
 
 #[async_trait]
 impl ObjectStore for FaultyStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, _options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        _options: PutOptions,
+    ) -> Result<PutResult> {
         let bytes = Bytes::from(payload);
         let weather = self.weather();
         self.cut_off().await?;
@@ -260,7 +271,9 @@ impl ObjectStore for FaultyStore {
             .carry_read(move |store| {
                 let stored = store.world.bucket.lock().get(&path);
                 let found = u64::from(stored.is_some());
-                store.world.note("GET", store.node as u64, found, || format!("{path} of node {}: {found}", store.node));
+                store.world.note("GET", store.node as u64, found, || {
+                    format!("{path} of node {}: {found}", store.node)
+                });
                 stored
             })
             .await?;
@@ -270,7 +283,9 @@ impl ObjectStore for FaultyStore {
         let len = stored.bytes.len() as u64;
         let range = match &options.range {
             None => 0..len,
-            Some(range) => range.as_range(len).map_err(|error| Error::Generic { store: "InMemory", source: Box::new(error) })?,
+            Some(range) => range
+                .as_range(len)
+                .map_err(|error| Error::Generic { store: "InMemory", source: Box::new(error) })?,
         };
         let at = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
         let bytes = stored.bytes.slice(at(range.start)..at(range.end));

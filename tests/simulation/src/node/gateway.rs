@@ -24,8 +24,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use crate::history::ROWS_MAX;
+use crate::history::violation::Kind;
 use crate::node::Process;
-use crate::violation::Kind;
 
 /// Rows of a request for one table.
 #[derive(Clone, Debug)]
@@ -134,12 +134,25 @@ impl Gateway {
         let process = &self.process;
         let world = &process.world;
         create_log(&process.store, &world.database, &process.env, writer).await?;
-        Replica::open(process.store.clone(), world.database.clone(), process.env.clone(), world.protocol.clone()).await
+        Replica::open(
+            process.store.clone(),
+            world.database.clone(),
+            process.env.clone(),
+            world.protocol.clone(),
+        )
+        .await
     }
 
     /// An error that no fault of the store explains.
     pub(crate) fn stopped(&self, doing: &str, error: &Error) {
-        if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Diverged | ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Unsupported) {
+        if matches!(
+            error.kind(),
+            ErrorKind::Internal
+                | ErrorKind::Diverged
+                | ErrorKind::Corrupt
+                | ErrorKind::NotFound
+                | ErrorKind::Unsupported
+        ) {
             let words = format!("node {} {doing}: {:?} {error}", self.process.node, error.kind());
             self.process.world.violate(Kind::Stopped, words);
         }

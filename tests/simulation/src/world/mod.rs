@@ -1,5 +1,11 @@
 //! One run's world: its time, its bucket, what happened in it.
 
+pub(crate) mod bucket;
+pub(crate) mod dice;
+pub(crate) mod store;
+pub(crate) mod trace;
+pub(crate) mod weather;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,12 +15,12 @@ use frazil_log::protocol::Protocol;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::bucket::Bucket;
-use crate::dice::Dice;
 use crate::history::History;
-use crate::trace::Trace;
-use crate::violation::{Kind, Violation};
-use crate::weather::Weather;
+use crate::history::violation::{Kind, Violation};
+use crate::world::bucket::Bucket;
+use crate::world::dice::Dice;
+use crate::world::trace::Trace;
+use crate::world::weather::Weather;
 
 /// The store's clock when a run begins: 2026-01-01T00:00:00Z.
 const EPOCH_US: TimeMicros = 1_767_225_600_000_000;

@@ -1,7 +1,10 @@
 //! What clients asked and were told, and what the log says: folded as it grows, judged at once.
 //!
 //! The log here is the truth of the bucket: what stood *first* in each slot. It is folded by the code under test, so that a planted
-//! bug shows as a client would see it, and by the [reference](crate::reference) beside it, which knows no bugs.
+//! bug shows as a client would see it, and by the [reference] beside it, which knows no bugs.
+
+pub(crate) mod reference;
+pub(crate) mod violation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,9 +23,9 @@ use frazil_log::segment::{BodyPlace, decode_columns};
 use frazil_log::state::verdict::{Acceptance, Refusal};
 use frazil_log::state::{Applied, State};
 
-use crate::bucket::Bucket;
-use crate::reference::Reference;
-use crate::violation::{Kind, Shape, Violation};
+use crate::history::reference::Reference;
+use crate::history::violation::{Kind, Shape, Violation};
+use crate::world::bucket::Bucket;
 
 /// A row's id names its request: `uid * ROWS_MAX + index`.
 pub(crate) const ROWS_MAX: u64 = 64;
@@ -127,14 +130,11 @@ impl History {
         self.hashes.get(usize::try_from(slot).ok()?).copied()
     }
 
-    /// The state at the tail.
-    pub(crate) fn state(&self) -> Option<&State> {
-        self.state.as_ref()
-    }
-
     /// The rows of every sequence of a live table.
     pub(crate) fn visible(&self) -> impl Iterator<Item = (&StreamKey, &Vec<u64>)> {
-        let live = |key: &StreamKey| self.state.as_ref().is_some_and(|state| state.tables().live(key.table).is_some());
+        let live = |key: &StreamKey| {
+            self.state.as_ref().is_some_and(|state| state.tables().live(key.table).is_some())
+        };
         self.visible.iter().filter(move |(key, _)| live(key))
     }
 
@@ -191,11 +191,19 @@ impl History {
     }
 
     /// The row ids of each slice that rows were appended from.
-    fn ids(&self, commit: &Commit, bytes: &Bytes, bucket: &Bucket) -> Result<BTreeMap<u32, Vec<u64>>, Violation> {
-        let appended = commit.header.proposals.iter().flat_map(|proposal| &proposal.entries).filter_map(|entry| match entry {
-            Entry::Appended { slice, .. } => Some(*slice),
-            _ => None,
-        });
+    fn ids(
+        &self,
+        commit: &Commit,
+        bytes: &Bytes,
+        bucket: &Bucket,
+    ) -> Result<BTreeMap<u32, Vec<u64>>, Violation> {
+        let appended =
+            commit.header.proposals.iter().flat_map(|proposal| &proposal.entries).filter_map(|entry| {
+                match entry {
+                    Entry::Appended { slice, .. } => Some(*slice),
+                    _ => None,
+                }
+            });
         let wanted: BTreeSet<u32> = appended.collect();
         let mut ids = BTreeMap::new();
         for index in wanted {
@@ -214,13 +222,16 @@ impl History {
         bytes: &Bytes,
         bucket: &Bucket,
     ) -> Result<Option<Vec<u64>>, Violation> {
-        let table = self.state.as_ref().and_then(|state| state.tables().all().find(|table| table.id == slice.table));
+        let table =
+            self.state.as_ref().and_then(|state| state.tables().all().find(|table| table.id == slice.table));
         let Some(table) = table else { return Ok(None) };
-        let fields: Vec<FieldRef> = table.spec.schema.columns.iter().map(|column| arrow_field(column).into()).collect();
+        let fields: Vec<FieldRef> =
+            table.spec.schema.columns.iter().map(|column| arrow_field(column).into()).collect();
         let (object, body_start) = match slice.home {
             SliceHome::Here => (bytes.clone(), commit.envelope.body_start()),
             SliceHome::Segment(index) => {
-                let segment = commit.header.segments.get(index as usize).ok_or_else(|| broken("no such segment"))?;
+                let segment =
+                    commit.header.segments.get(index as usize).ok_or_else(|| broken("no such segment"))?;
                 let object = bucket.segments.get(&segment.id).ok_or_else(|| {
                     Violation::new(Kind::BytesGone, format!("segment {} was never written", segment.id))
                 })?;
@@ -233,7 +244,8 @@ impl History {
         let own = object.slice(at(range.start)..at(range.end));
         let place = BodyPlace { object: "the first commit", start: body_start };
         let batches = decode_columns(slice, &own, &fields, &[0], &place).map_err(broken)?;
-        let ids = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
+        let ids =
+            batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
         Ok(Some(ids.map(i64::unsigned_abs).collect()))
     }
 
@@ -251,12 +263,17 @@ impl History {
 
     fn place(&mut self, applied: &Applied, ids: &BTreeMap<u32, Vec<u64>>) -> Result<(), Violation> {
         for placed in &applied.placed {
-            let of_slice = ids.get(&placed.slice).ok_or_else(|| broken("placed rows of a slice that is not there"))?;
+            let of_slice =
+                ids.get(&placed.slice).ok_or_else(|| broken("placed rows of a slice that is not there"))?;
             for (row, offset) in (placed.first_row as usize..).zip(placed.offsets.clone()) {
                 let id = *of_slice.get(row).ok_or_else(|| broken("placed rows beyond their slice"))?;
                 let visible = self.visible.entry(placed.key).or_default();
                 if visible.len() as u64 != offset {
-                    return Err(broken(format!("offset {offset} follows {} of {:?}", visible.len(), placed.key)));
+                    return Err(broken(format!(
+                        "offset {offset} follows {} of {:?}",
+                        visible.len(),
+                        placed.key
+                    )));
                 }
                 visible.push(id);
                 self.place_row(applied.slot, id, placed.key, offset)?;
@@ -267,12 +284,16 @@ impl History {
 
     fn place_row(&mut self, slot: Slot, id: u64, key: StreamKey, offset: Offset) -> Result<(), Violation> {
         let uid = id / ROWS_MAX;
-        let record = self.records.get_mut(&uid).ok_or_else(|| broken(format!("row {id} was sent by nobody")))?;
+        let record =
+            self.records.get_mut(&uid).ok_or_else(|| broken(format!("row {id} was sent by nobody")))?;
         let what = format!("request {uid} ({}), row {}", describe(record), id % ROWS_MAX);
         if let Some(before) = record.placed.insert(id % ROWS_MAX, (key, offset)) {
             return Err(Violation::new(
                 Kind::Doubled,
-                format!("{what} is in the log twice: {before:?} and {:?}, the second in slot {slot}", (key, offset)),
+                format!(
+                    "{what} is in the log twice: {before:?} and {:?}, the second in slot {slot}",
+                    (key, offset)
+                ),
             ));
         }
         match &record.told {
@@ -312,7 +333,10 @@ impl History {
             && *before != Told::NotWritten
             && (self.reference.is_some() || !matches!((before, &told), (Told::Refused(_), Told::Refused(_))))
         {
-            return Err(Violation::new(Kind::Contradiction, format!("{what} was told {before:?}, then {told:?}")));
+            return Err(Violation::new(
+                Kind::Contradiction,
+                format!("{what} was told {before:?}, then {told:?}"),
+            ));
         }
         match &told {
             Told::Acked(acceptance) => self.check_acked(record, &what, acceptance, tail)?,
@@ -339,18 +363,32 @@ impl History {
         Ok(())
     }
 
-    fn check_acked(&self, record: &Record, what: &str, acceptance: &Acceptance, tail: Slot) -> Result<(), Violation> {
+    fn check_acked(
+        &self,
+        record: &Record,
+        what: &str,
+        acceptance: &Acceptance,
+        tail: Slot,
+    ) -> Result<(), Violation> {
         if acceptance.slot >= tail {
-            let words = format!("{what} was acknowledged in slot {}, the log ends at {tail}", acceptance.slot);
+            let words =
+                format!("{what} was acknowledged in slot {}, the log ends at {tail}", acceptance.slot);
             return Err(Violation::new(Kind::AckLost, words));
         }
         if record.placed.len() as u64 != record.rows {
-            let words = format!("{what} was acknowledged ({acceptance:?}), but {} of its rows are in the log", record.placed.len());
+            let words = format!(
+                "{what} was acknowledged ({acceptance:?}), but {} of its rows are in the log",
+                record.placed.len()
+            );
             return Err(Violation { kind: Kind::AckLost, words, shape: self.shape(record) });
         }
-        let told = acceptance.appended.iter().flat_map(|it| (it.start..it.end).map(|offset| (it.table, it.bucket, offset)));
+        let told = acceptance
+            .appended
+            .iter()
+            .flat_map(|it| (it.start..it.end).map(|offset| (it.table, it.bucket, offset)));
         let told: BTreeSet<_> = told.collect();
-        let are: BTreeSet<_> = record.placed.values().map(|(key, offset)| (key.table, key.bucket, *offset)).collect();
+        let are: BTreeSet<_> =
+            record.placed.values().map(|(key, offset)| (key.table, key.bucket, *offset)).collect();
         if told != are {
             let words = format!("{what} was acknowledged at {told:?}, but is at {are:?}");
             return Err(Violation::new(Kind::AckMoved, words));
@@ -363,10 +401,12 @@ impl History {
         let stamp = lost.producer.as_ref()?;
         let later = |record: &&Record| {
             let other = record.producer.as_ref();
-            other.is_some_and(|other| other.id == stamp.id && other.epoch == stamp.epoch && other.seq > stamp.seq)
-                && !record.placed.is_empty()
+            other.is_some_and(|other| {
+                other.id == stamp.id && other.epoch == stamp.epoch && other.seq > stamp.seq
+            }) && !record.placed.is_empty()
         };
-        let first = self.records.values().filter(later).min_by_key(|record| record.copies.first().copied())?;
+        let first =
+            self.records.values().filter(later).min_by_key(|record| record.copies.first().copied())?;
         let (lost_slot, first_slot) = (lost.copies.first()?.0, first.copies.first()?.0);
         let once = lost.tries.len() == 1 && first.tries.len() == 1;
         if lost.tries.len() > 1 && lost_slot == first_slot && lost.tries.first() != first.tries.first() {
@@ -381,7 +421,9 @@ impl History {
 
 fn describe(record: &Record) -> String {
     match &record.producer {
-        Some(stamp) => format!("{} epoch {} #{}, sent to nodes {:?}", stamp.id, stamp.epoch, stamp.seq, record.tries),
+        Some(stamp) => {
+            format!("{} epoch {} #{}, sent to nodes {:?}", stamp.id, stamp.epoch, stamp.seq, record.tries)
+        }
         None => format!("plain, sent to nodes {:?}", record.tries),
     }
 }
