@@ -14,7 +14,7 @@ test *ARGS:
 
 # Form, lints, docs and the repository's own rules: quick, before each commit.
 check:
-    cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace && cargo test --test tidy
+    cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace --document-private-items && cargo test --test tidy
 
 # COUNT times kill -9 under four writers; TARGET is file or s3.
 crash TARGET COUNT:

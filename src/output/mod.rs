@@ -47,7 +47,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
 /// Prints a JSON document, indented.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_json(document: &Value) -> io::Result<()> {
     print(&format!("{document:#}"))
 }
@@ -60,7 +60,7 @@ pub(crate) fn remark(text: &str) {
 /// Prints an answer about an object: a line for people, the document for programs.
 ///
 /// # Errors
-/// As [`print`]; and where the format is for rows or lists only.
+/// As [`print()`]; and where the format is for rows or lists only.
 pub(crate) fn print_object(format: Format, document: &Value, line: &str) -> anyhow::Result<()> {
     match format {
         Format::Table => print(line)?,

@@ -20,7 +20,7 @@
 //! **Not modelled.** The wire (HTTP, the hand-over's RPC), corrupt bytes, two versions of the program, a store that breaks
 //! create-if-absent, real concurrency of threads (one thread polls all tasks), memory limits.
 //!
-//! **Planted bugs** ([`mutants`]): a simulation that finds nothing proves nothing until it has found something.
+//! **Planted bugs** ([`mod@mutants`]): a simulation that finds nothing proves nothing until it has found something.
 //!
 //! Start reading at [`run`], then [`run::scenario`].
 

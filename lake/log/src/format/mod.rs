@@ -6,7 +6,7 @@
 //! * nothing is skipped: an unknown kind, version, feature or field stops the reader with words (rule 8);
 //! * hostile bytes cost an error that names object, byte, expected and found: no panic, no unbounded allocation.
 //!
-//! Start reading at [`envelope`], then [`commit`] and [`entry`]; [`slice`] draws the rows, [`page`] and [`checkpoint`] what is
+//! Start reading at [`envelope`], then [`commit`] and [`entry`]; [`mod@slice`] draws the rows, [`page`] and [`checkpoint`] what is
 //! derived from them. [`wire`] is the alphabet.
 
 pub mod checkpoint;

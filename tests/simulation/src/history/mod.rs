@@ -1,7 +1,7 @@
 //! What clients asked and were told, and what the log says: folded as it grows, judged at once.
 //!
 //! The log here is the truth of the bucket: what stood *first* in each slot. It is folded by the code under test, so that a planted
-//! bug shows as a client would see it, and by the [reference] beside it, which knows no bugs.
+//! bug shows as a client would see it, and by the [reference](mod@reference) beside it, which knows no bugs.
 
 pub(crate) mod reference;
 pub(crate) mod violation;

@@ -1,8 +1,8 @@
 //! Making a table's spec from a request, comparing two, and checking one that comes from elsewhere.
 //!
 //! * [`build`] is the door: what `PUT …/tables/{t}` asks for, checked against all that this version can do;
-//! * [`difference`] answers "is that the table that is there?" (PUT is *ensure*);
-//! * [`validate`] is the fold's: whether a spec from the log, or from a stranger, makes sense at all.
+//! * [`difference()`] answers "is that the table that is there?" (PUT is *ensure*);
+//! * [`validate()`] is the fold's: whether a spec from the log, or from a stranger, makes sense at all.
 //!
 //! Invariants:
 //! * what `build` makes, `validate` takes, and `difference` finds nothing between it and itself;
