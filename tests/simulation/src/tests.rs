@@ -1,8 +1,13 @@
 //! Tests of the simulation itself, and a short simulation.
 
+use frazil_log::planted::{Bug, Planted};
+
 use crate::clean_run;
+use crate::history::violation::Kind;
 use crate::mutants::{MUTANTS, Mutant};
 use crate::report::Counts;
+use crate::run::play;
+use crate::run::scenario::{Act, Scenario};
 
 /// How many seeds a planted bug may take.
 const SEEDS_MAX: u64 = 500;
@@ -79,4 +84,31 @@ fn there_are_nineteen_traces_of_nineteen_names() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), 19);
+}
+
+#[test]
+fn giving_up_an_unknown_slot_is_safe_with_names() {
+    let planted = Planted::NONE.with(Bug::GiveUpUnknown);
+    let weights = [(Act::Plain, 30), (Act::Produce, 30), (Act::HandOver, 10), (Act::Seconds, 20), (Act::Read, 10)];
+    for seed in 0..30 {
+        let scenario = |dice: &crate::world::dice::Dice| {
+            Scenario { storm: true, late_max_s: 60, reference: true, ..Scenario::draw(dice, planted) }.only(&weights)
+        };
+        let violation = play(seed, scenario, false).violation;
+        // Who gives up waits for a hole that nobody fills: it is no way to live, but no row is doubled or lost.
+        assert!(violation.as_ref().is_none_or(|it| it.kind == Kind::Stuck), "seed {seed}: {violation:?}");
+    }
+}
+
+#[test]
+fn clocks_that_jump_stop_nobody() {
+    let weights = [(Act::Plain, 60), (Act::Clock, 40), (Act::Seconds, 30), (Act::Freeze, 3), (Act::Produce, 10)];
+    for seed in 0..60 {
+        let scenario = |dice: &crate::world::dice::Dice| {
+            let drawn = Scenario::draw(dice, Planted::NONE);
+            Scenario { acts: 120, gateways: 2, ..drawn }.only(&weights)
+        };
+        let violation = play(seed, scenario, false).violation;
+        assert!(violation.is_none(), "seed {seed}: {violation:?}");
+    }
 }
