@@ -89,10 +89,12 @@ fn there_are_nineteen_traces_of_nineteen_names() {
 #[test]
 fn giving_up_an_unknown_slot_is_safe_with_names() {
     let planted = Planted::NONE.with(Bug::GiveUpUnknown);
-    let weights = [(Act::Plain, 30), (Act::Produce, 30), (Act::HandOver, 10), (Act::Seconds, 20), (Act::Read, 10)];
+    let weights =
+        [(Act::Plain, 30), (Act::Produce, 30), (Act::HandOver, 10), (Act::Seconds, 20), (Act::Read, 10)];
     for seed in 0..30 {
         let scenario = |dice: &crate::world::dice::Dice| {
-            Scenario { storm: true, late_max_s: 60, reference: true, ..Scenario::draw(dice, planted) }.only(&weights)
+            Scenario { storm: true, late_max_s: 60, reference: true, ..Scenario::draw(dice, planted) }
+                .only(&weights)
         };
         let violation = play(seed, scenario, false).violation;
         // Who gives up waits for a hole that nobody fills: it is no way to live, but no row is doubled or lost.
@@ -102,7 +104,8 @@ fn giving_up_an_unknown_slot_is_safe_with_names() {
 
 #[test]
 fn clocks_that_jump_stop_nobody() {
-    let weights = [(Act::Plain, 60), (Act::Clock, 40), (Act::Seconds, 30), (Act::Freeze, 3), (Act::Produce, 10)];
+    let weights =
+        [(Act::Plain, 60), (Act::Clock, 40), (Act::Seconds, 30), (Act::Freeze, 3), (Act::Produce, 10)];
     for seed in 0..60 {
         let scenario = |dice: &crate::world::dice::Dice| {
             let drawn = Scenario::draw(dice, Planted::NONE);
