@@ -43,7 +43,7 @@ pub struct ReadRequest {
     pub columns: Vec<OutputColumn>,
     /// At most so many rows.
     pub rows_max: usize,
-    /// About so many bytes at most, but at least one row.
+    /// About so many stored bytes of the wanted columns at most, but at least one row.
     pub bytes_max: u64,
 }
 
@@ -115,7 +115,8 @@ async fn read_pinned(replica: &Replica, table: &Table, request: &ReadRequest) ->
         let share = (rows_left / (waiting.len() + 1)).max(1) as u64;
         let end = offsets.end.min(offsets.start.saturating_add(share));
         let key = table.rows_key(bucket);
-        let places = cut_to_bytes(replica.places(&key, offsets.start..end).await?, &mut bytes_left);
+        let places = replica.places(&key, offsets.start..end).await?;
+        let places = cut_to_bytes(places, &user_columns(&table.spec, request), &mut bytes_left);
         let end = places.last().map_or(offsets.start, |place| place.offsets.end);
         let mut read = stream::iter(
             places.into_iter().map(|place| read_place(replica, table, key, place, request, &schema)),
@@ -145,12 +146,31 @@ fn available(
     ranges.filter(|(_, offsets)| !offsets.is_empty()).collect()
 }
 
+/// The field ids of the columns that must be read.
+fn user_columns(spec: &TableSpec, request: &ReadRequest) -> Vec<FieldId> {
+    let user = request.columns.iter().filter_map(|column| match column {
+        OutputColumn::User(index) => spec.schema.columns.get(*index),
+        _ => None,
+    });
+    user.map(|column| column.id).collect()
+}
+
+/// About how many bytes of a row are stored in these columns; at least one.
+fn row_bytes(place: &Place, columns: &[FieldId]) -> u64 {
+    let wanted = place.slice.columns.iter().zip(0usize..).filter(|(id, _)| columns.contains(id));
+    let chunks = wanted.flat_map(|(_, position)| {
+        place.slice.batches.iter().filter_map(move |batch| batch.chunks.get(position))
+    });
+    let bytes: u64 = chunks.fold(0, |sum, chunk| sum.saturating_add(chunk.len));
+    (bytes / u64::from(place.slice.rows.max(1))).max(1)
+}
+
 /// Leaves out what would be too much; the first place is cut rather than left out.
-fn cut_to_bytes(places: Vec<Place>, bytes_left: &mut u64) -> Vec<Place> {
+fn cut_to_bytes(places: Vec<Place>, columns: &[FieldId], bytes_left: &mut u64) -> Vec<Place> {
     let mut kept = Vec::new();
     for place in places {
         let rows = place.offsets.end - place.offsets.start;
-        let row_bytes = (place.slice.bytes / u64::from(place.slice.rows.max(1))).max(1);
+        let row_bytes = row_bytes(&place, columns);
         let fits = (*bytes_left / row_bytes).min(rows);
         let take = if kept.is_empty() { fits.max(1) } else { fits };
         *bytes_left = bytes_left.saturating_sub(take.saturating_mul(row_bytes));
