@@ -3,21 +3,21 @@
 //! Exit codes: 0 done · 1 failed · 2 usage · 3 refused by the store probe · 4 corruption found.
 
 mod bench;
-mod compactor;
 mod completions;
 mod consume;
 mod database;
-mod dev;
-mod gateway;
-mod log;
+mod process;
 mod produce;
 mod status;
+mod store;
 mod table;
-mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use self::process::{compactor, dev, gateway};
+use self::store::{log, verify};
 
 /// An object-store-native store for streams and tables: a bucket is the whole cluster.
 #[derive(Debug, Parser)]

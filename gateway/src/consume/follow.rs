@@ -17,8 +17,8 @@ use tokio::time::sleep;
 use super::encode::Encoder;
 use super::encode::projection::Projection;
 use super::position::From;
+use crate::app::{Application, Consume, Page};
 use crate::error::Problem;
-use crate::http::app::{Application, Consume, Page};
 
 /// How long one read waits at the tail before it looks again.
 const WAIT: Duration = Duration::from_secs(10);

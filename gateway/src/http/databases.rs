@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Doors;
-use super::app::{Database, Ensured};
-use super::params::{name, no_params};
+use super::request::params::{name, no_params};
+use crate::app::{Database, Ensured};
 use crate::error::{Kind, Problem};
 
 /// Lists the databases.

@@ -6,17 +6,12 @@
 //! * each route is in `/openapi.json`, and nothing else is.
 //!
 //! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
-//! `tables`, `rows`, `offsets`, `health`.
+//! `tables`, `rows`, `offsets`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
-pub mod app;
-mod body;
 mod databases;
-mod fallback;
-mod guard;
-mod health;
 mod offsets;
-mod openapi;
-mod params;
+mod process;
+mod request;
 mod rows;
 mod tables;
 #[cfg(test)]
@@ -25,15 +20,17 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::Application;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use body::Bodies;
 use frazil_log::env::Env;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::process::{fallback, health, openapi};
+use self::request::body::Bodies;
+use self::request::guard;
+use crate::app::Application;
 use crate::produce::decode::Limits;
 
 /// The version that the doors tell.

@@ -8,7 +8,7 @@ use axum::http::Uri;
 use serde_json::{Value, json};
 
 use super::Doors;
-use super::params::{name, no_params};
+use super::request::params::{name, no_params};
 use crate::error::Problem;
 
 /// Earliest, covered and latest offset of each bucket; `latest` is confirmed.

@@ -16,10 +16,10 @@ use frazil_log::schema::{Schema, TableSpec};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Doors;
-use super::app::{Ack, Consume, Produce, Table};
-use super::params::{
+use super::request::params::{
     ConsumeParams, ExpectedOffset, ProduceParams, check_buckets, name, no_such_bucket, producer,
 };
+use crate::app::{Ack, Consume, Produce, Table};
 use crate::consume::encode::Encoder;
 use crate::consume::encode::projection::Projection;
 use crate::consume::follow::follow;

@@ -15,8 +15,8 @@ use frazil_log::schema::sql::columns_sql;
 use serde_json::{Map, Value, json};
 
 use super::Doors;
-use super::app::{Ensured, Table};
-use super::params::{name, no_params, table_list};
+use super::request::params::{name, no_params, table_list};
+use crate::app::{Ensured, Table};
 use crate::error::{Kind, Problem};
 
 /// Lists the tables of a database.

@@ -19,9 +19,9 @@ use tokio::time::Instant;
 
 use super::problems::{no_such_database, no_such_table, of_failure};
 use super::{Database, Gateway};
+use crate::app;
+use crate::app::{Application, Ensured};
 use crate::error::Problem;
-use crate::http::app;
-use crate::http::app::{Application, Ensured};
 use crate::produce::flush::{Act, act_bytes};
 use crate::produce::ingress::{Answer, Failure, Request};
 

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep_until};
 use super::Gateway;
 use super::database::Database;
 use super::problems::no_such_table;
+use crate::app::{Consume, Page};
 use crate::consume::position::{From, Position};
 use crate::consume::reader::{ReadPage, ReadRequest, read};
 use crate::error::{Kind, Problem};
-use crate::http::app::{Consume, Page};
 
 /// A waiting read looks for slots of other gateways this often; any number of them cost one request each.
 const POLL_PAUSE: Duration = Duration::from_millis(400);

@@ -11,13 +11,13 @@ use frazil_log::schema::ensure::difference;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::consume::encode::tests::assemble;
-use crate::consume::position::{From, Position};
-use crate::error::{Kind, Problem};
-use crate::http::app::{
+use crate::app::{
     Ack, Application, BucketOffsets, BucketRange, Consume, Database, Ensured, Page, Produce, Readiness,
     Table, TableList, Tables,
 };
+use crate::consume::encode::tests::assemble;
+use crate::consume::position::{From, Position};
+use crate::error::{Kind, Problem};
 
 #[derive(Debug, Default)]
 pub(super) struct Fake {

@@ -2,7 +2,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use super::{Door, Options};
-use crate::http::app::Readiness;
+use crate::app::Readiness;
 
 #[tokio::test]
 async fn a_table_is_ensured_by_put() {

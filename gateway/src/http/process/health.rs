@@ -8,15 +8,15 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::Doors;
-use super::app::Readiness;
+use crate::app::Readiness;
 use crate::error::Problem;
+use crate::http::Doors;
 
 /// Version, store, and where to go on.
 #[utoipa::path(get, path = "/", tag = "process", responses((status = 200, description = "version, store and links")))]
-pub(super) async fn banner(State(doors): State<Arc<Doors>>) -> Json<Value> {
+pub(in crate::http) async fn banner(State(doors): State<Arc<Doors>>) -> Json<Value> {
     Json(json!({
-        "frazil": super::VERSION,
+        "frazil": crate::http::VERSION,
         "store": doors.app.store(),
         "try": "curl '…/v1/databases/default/tables/clicks/rows?create=true' -d '[{\"id\":1,\"url\":\"/home\"}]'",
         "links": {
@@ -31,7 +31,7 @@ pub(super) async fn banner(State(doors): State<Arc<Doors>>) -> Json<Value> {
 
 /// The process lives.
 #[utoipa::path(get, path = "/health", tag = "process", responses((status = 200, description = "the process lives")))]
-pub(super) async fn health() -> Json<Value> {
+pub(in crate::http) async fn health() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn health() -> Json<Value> {
     (status = 200, description = "`state` is `ready`, or `read-only` while the store cannot be written"),
     (status = 503, description = "`state` is `folding` or `draining`"),
 ))]
-pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
+pub(in crate::http) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
     let (status, state) = match doors.app.readiness() {
         Readiness::Ready => (StatusCode::OK, "ready"),
         Readiness::ReadOnly => (StatusCode::OK, "read-only"),
@@ -52,19 +52,19 @@ pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
 
 /// The version of this gateway.
 #[utoipa::path(get, path = "/version", tag = "process", responses((status = 200, description = "the version")))]
-pub(super) async fn version() -> Json<Value> {
-    Json(json!({"version": super::VERSION}))
+pub(in crate::http) async fn version() -> Json<Value> {
+    Json(json!({"version": crate::http::VERSION}))
 }
 
 /// All metrics, in the OpenMetrics text format.
 #[utoipa::path(get, path = "/metrics", tag = "process", responses((status = 200, description = "the metrics", content_type = "application/openmetrics-text", body = String)))]
-pub(super) async fn metrics(State(doors): State<Arc<Doors>>) -> Response {
+pub(in crate::http) async fn metrics(State(doors): State<Arc<Doors>>) -> Response {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], doors.app.metrics()).into_response()
 }
 
 /// The gateways of this store, as this one knows them.
 #[utoipa::path(get, path = "/v1/cluster", tag = "process", responses((status = 200, description = "the cluster")))]
-pub(super) async fn cluster(State(doors): State<Arc<Doors>>) -> Result<Json<Value>, Problem> {
+pub(in crate::http) async fn cluster(State(doors): State<Arc<Doors>>) -> Result<Json<Value>, Problem> {
     doors.app.cluster().await.map(Json)
 }

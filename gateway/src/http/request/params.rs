@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Uri, header};
 use frazil_log::id::{Bucket, Name, Offset};
 use frazil_log::schema::options::parse_duration;
 
-use super::app::{Producer, TableList};
+use crate::app::{Producer, TableList};
 use crate::consume::encode::Format;
 use crate::consume::position::{From, Position};
 use crate::error::{Kind, Problem};
@@ -33,14 +33,14 @@ const PLANNED: [&str; 9] =
 
 /// The parameters of a query string, each at most once.
 #[derive(Debug)]
-pub(super) struct Params {
+pub(in crate::http) struct Params {
     pairs: Vec<(String, String)>,
     known: Vec<&'static str>,
 }
 
 impl Params {
     /// Reads a URL's query string.
-    pub(super) fn of(uri: &Uri) -> Result<Self, Problem> {
+    pub(in crate::http) fn of(uri: &Uri) -> Result<Self, Problem> {
         let query = Query::<Vec<(String, String)>>::try_from_uri(uri);
         let Query(pairs) = query.map_err(|error| Problem::malformed(format!("the query string: {error}")))?;
         for (place, (name, _)) in pairs.iter().enumerate() {
@@ -52,7 +52,7 @@ impl Params {
     }
 
     /// Takes a parameter's text.
-    pub(super) fn take(&mut self, name: &'static str) -> Option<String> {
+    pub(in crate::http) fn take(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
         let at = self.pairs.iter().position(|(given, _)| given == name)?;
         Some(self.pairs.swap_remove(at).1)
@@ -104,7 +104,7 @@ impl Params {
     }
 
     /// Refuses what was not taken.
-    pub(super) fn finish(self) -> Result<(), Problem> {
+    pub(in crate::http) fn finish(self) -> Result<(), Problem> {
         let Some((name, _)) = self.pairs.first() else {
             return Ok(());
         };
@@ -120,7 +120,7 @@ impl Params {
 
 /// The tails that a writer expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ExpectedOffset {
+pub(in crate::http) enum ExpectedOffset {
     /// Of the only bucket, or of the one that `bucket` names.
     Number(Offset),
     /// Of each bucket named.
@@ -129,15 +129,15 @@ pub(super) enum ExpectedOffset {
 
 /// The parameters of a produce.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ProduceParams {
-    pub(super) bucket: Option<Bucket>,
-    pub(super) expected_offset: Option<ExpectedOffset>,
-    pub(super) timeout: Option<Duration>,
-    pub(super) create: bool,
+pub(in crate::http) struct ProduceParams {
+    pub(in crate::http) bucket: Option<Bucket>,
+    pub(in crate::http) expected_offset: Option<ExpectedOffset>,
+    pub(in crate::http) timeout: Option<Duration>,
+    pub(in crate::http) create: bool,
 }
 
 impl ProduceParams {
-    pub(super) fn of(uri: &Uri) -> Result<Self, Problem> {
+    pub(in crate::http) fn of(uri: &Uri) -> Result<Self, Problem> {
         let mut params = Params::of(uri)?;
         let read = Self {
             bucket: params.bucket()?,
@@ -158,7 +158,7 @@ impl ProduceParams {
 
 impl ExpectedOffset {
     /// The tails by bucket.
-    pub(super) fn resolve(&self, bucket: Option<Bucket>, buckets: u32) -> Result<Position, Problem> {
+    pub(in crate::http) fn resolve(&self, bucket: Option<Bucket>, buckets: u32) -> Result<Position, Problem> {
         match (self, bucket) {
             (Self::Number(offset), Some(bucket)) => Ok(Position([(bucket, *offset)].into())),
             (Self::Number(offset), None) if buckets == 1 => Ok(Position([(Bucket(0), *offset)].into())),
@@ -175,19 +175,19 @@ impl ExpectedOffset {
 
 /// The parameters of a consume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ConsumeParams {
-    pub(super) from: From,
-    pub(super) bucket: Option<Bucket>,
-    pub(super) columns: String,
-    pub(super) limit: usize,
-    pub(super) bytes_max: usize,
-    pub(super) wait: Duration,
-    pub(super) follow: bool,
-    pub(super) format: Format,
+pub(in crate::http) struct ConsumeParams {
+    pub(in crate::http) from: From,
+    pub(in crate::http) bucket: Option<Bucket>,
+    pub(in crate::http) columns: String,
+    pub(in crate::http) limit: usize,
+    pub(in crate::http) bytes_max: usize,
+    pub(in crate::http) wait: Duration,
+    pub(in crate::http) follow: bool,
+    pub(in crate::http) format: Format,
 }
 
 impl ConsumeParams {
-    pub(super) fn of(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(in crate::http) fn of(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
         let mut params = Params::of(uri)?;
         let limit = params.number("limit")?.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
@@ -211,7 +211,7 @@ impl ConsumeParams {
 }
 
 /// The parameters of a list of tables.
-pub(super) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
+pub(in crate::http) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
     let mut params = Params::of(uri)?;
     let prefix = params.take("prefix").unwrap_or_default();
     let after = params.take("after");
@@ -224,17 +224,17 @@ pub(super) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
 }
 
 /// Refuses any parameter.
-pub(super) fn no_params(uri: &Uri) -> Result<(), Problem> {
+pub(in crate::http) fn no_params(uri: &Uri) -> Result<(), Problem> {
     Params::of(uri)?.finish()
 }
 
 /// A name out of a path.
-pub(super) fn name(text: &str) -> Result<Name, Problem> {
+pub(in crate::http) fn name(text: &str) -> Result<Name, Problem> {
     Ok(Name::new(text)?)
 }
 
 /// Refuses a position with buckets that the table does not have.
-pub(super) fn check_buckets(position: &Position, buckets: u32) -> Result<(), Problem> {
+pub(in crate::http) fn check_buckets(position: &Position, buckets: u32) -> Result<(), Problem> {
     match position.0.keys().find(|bucket| bucket.0 >= buckets) {
         Some(bucket) => Err(no_such_bucket(*bucket, buckets)),
         None => Ok(()),
@@ -242,7 +242,7 @@ pub(super) fn check_buckets(position: &Position, buckets: u32) -> Result<(), Pro
 }
 
 /// The problem of a bucket that the table does not have.
-pub(super) fn no_such_bucket(bucket: Bucket, buckets: u32) -> Problem {
+pub(in crate::http) fn no_such_bucket(bucket: Bucket, buckets: u32) -> Problem {
     Problem::new(
         Kind::NoSuchBucket,
         format!("there is no bucket {bucket}: the table has {buckets}, from 0 on"),
@@ -250,7 +250,7 @@ pub(super) fn no_such_bucket(bucket: Bucket, buckets: u32) -> Problem {
 }
 
 /// `Producer-Id`, `Producer-Epoch`, `Producer-Seq`: all three or none.
-pub(super) fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem> {
+pub(in crate::http) fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem> {
     const NAMES: [&str; 3] = ["Producer-Id", "Producer-Epoch", "Producer-Seq"];
     for name in NAMES {
         if headers.get_all(name).iter().count() > 1 {

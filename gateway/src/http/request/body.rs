@@ -10,8 +10,8 @@ use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::Options;
 use crate::error::{Kind, Problem};
+use crate::http::Options;
 
 /// Memory is counted in units of so many bytes.
 const UNIT_BYTES: usize = 1 << 10;
@@ -25,7 +25,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Admits bodies while there is memory for them.
 #[derive(Debug)]
-pub(super) struct Bodies {
+pub(in crate::http) struct Bodies {
     memory: Arc<Semaphore>,
     bytes_max: usize,
     timeout: Duration,
@@ -33,13 +33,13 @@ pub(super) struct Bodies {
 
 /// A body, and the memory that it holds until it is dropped.
 #[derive(Debug)]
-pub(super) struct Admitted {
-    pub(super) bytes: Bytes,
+pub(in crate::http) struct Admitted {
+    pub(in crate::http) bytes: Bytes,
     _memory: OwnedSemaphorePermit,
 }
 
 impl Bodies {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(in crate::http) fn new(options: &Options) -> Self {
         // A body of the largest size must always fit.
         let together = options.bodies_bytes_max.max(options.request_bytes_max);
         Self {
@@ -53,7 +53,7 @@ impl Bodies {
     ///
     /// # Errors
     /// `too-large` over the limit, `overloaded` without memory, `unsupported` if it is compressed, `malformed` if it is cut.
-    pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Admitted, Problem> {
+    pub(in crate::http) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Admitted, Problem> {
         refuse_compressed(headers)?;
         let length = headers
             .get(header::CONTENT_LENGTH)

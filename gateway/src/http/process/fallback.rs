@@ -8,11 +8,11 @@ use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
-use super::Doors;
 use crate::error::{Kind, Problem};
+use crate::http::Doors;
 
 /// Routes of api.md that are not there yet. `{…}` stands for one part of a path, `{*…}` for the rest.
-pub(super) const PLANNED: [&str; 15] = [
+pub(in crate::http) const PLANNED: [&str; 15] = [
     "/v1/databases/{db}/tables/{table}/restore",
     "/v1/databases/{db}/tables/{table}/changes",
     "/v1/databases/{db}/tables/{table}/lookup",
@@ -34,7 +34,7 @@ pub(super) const PLANNED: [&str; 15] = [
 const NEARBY_MAX: usize = 5;
 
 /// Adds the planned routes and the fallbacks.
-pub(super) fn add(mut router: Router<Arc<Doors>>) -> Router<Arc<Doors>> {
+pub(in crate::http) fn add(mut router: Router<Arc<Doors>>) -> Router<Arc<Doors>> {
     for path in PLANNED {
         router = router.route(path, any(planned));
     }

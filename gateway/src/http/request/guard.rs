@@ -10,8 +10,8 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Doors;
 use crate::error::{Kind, Problem};
+use crate::http::Doors;
 
 /// The header of a request's id, in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,7 +23,11 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 const OPEN: [&str; 3] = ["/health", "/ready", "/version"];
 
 /// Names the request, in the answer's header and in its problem.
-pub(super) async fn request_id(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
+pub(in crate::http) async fn request_id(
+    State(doors): State<Arc<Doors>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_plain(id));
     let id = given.map_or_else(|| doors.env.ulid().to_string(), str::to_owned);
     let mut response = next.run(request).await;
@@ -43,7 +47,11 @@ fn is_plain(id: &str) -> bool {
 }
 
 /// Lets a request through that shows the token, or that needs none.
-pub(super) async fn token(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
+pub(in crate::http) async fn token(
+    State(doors): State<Arc<Doors>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Some(token) = &doors.options.token else {
         return next.run(request).await;
     };
@@ -74,7 +82,7 @@ fn equal(shown: &[u8], token: &[u8]) -> bool {
 }
 
 /// The answer to a request whose handler panicked.
-pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+pub(in crate::http) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let words =
         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = words.unwrap_or("no words"), "a request panicked: please report it");

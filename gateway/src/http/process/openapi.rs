@@ -8,19 +8,19 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 
-use super::Doors;
 use crate::error::table::TABLE;
+use crate::http::Doors;
 
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "process", responses((status = 200, description = "this document")))]
-pub(super) async fn openapi(State(doors): State<Arc<Doors>>) -> Response {
+pub(in crate::http) async fn openapi(State(doors): State<Arc<Doors>>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], doors.openapi.clone()).into_response()
 }
 
 /// Gives every operation the problem as its answer to everything else.
-pub(super) fn add_problems(document: &mut OpenApi) {
+pub(in crate::http) fn add_problems(document: &mut OpenApi) {
     document.info.title = "Frazil".to_owned();
-    document.info.version = super::VERSION.to_owned();
+    document.info.version = crate::http::VERSION.to_owned();
     document.info.description = Some("Streams and tables that live in object storage.".to_owned());
     let components = document.components.get_or_insert_default();
     components.schemas.insert("Problem".to_owned(), RefOr::T(problem_schema()));

@@ -1,0 +1,1 @@
+//! An object store that remembers: memory and SSD in front of another.

@@ -1,0 +1,5 @@
+//! What every route does with a request: who may send it, its parameters and headers, its body.
+
+pub(super) mod body;
+pub(super) mod guard;
+pub(super) mod params;

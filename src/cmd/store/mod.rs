@@ -1,0 +1,4 @@
+//! Looking at a store itself: these need no running gateway.
+
+pub(super) mod log;
+pub(super) mod verify;
