@@ -42,12 +42,13 @@ fn guess(text: &str) -> Result<Vec<(String, Guess)>, Stop> {
     }
     let mut guesses = vec![Guess::Nothing; names.len()];
     let of_one = names.len() == 1;
-    let take = |guesses: &mut [Guess], at: usize, cell: Cell<'_>| {
+    let mut take = |at: usize, cell: Cell<'_>| {
         if let Some(guess) = guesses.get_mut(at) {
             *guess = guess.and(Guess::of(cell));
         }
+        Ok(())
     };
-    while records.next(of_one, |at, cell| Ok(take(&mut guesses, at, cell)))?.is_some() {}
+    while records.next(of_one, &mut take)?.is_some() {}
     Ok(names.into_iter().zip(guesses).collect())
 }
 
