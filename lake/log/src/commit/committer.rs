@@ -20,6 +20,7 @@ use crate::env::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::commit::{Commit, CommitHeader, Proposal, SegmentRef, WriterInfo};
 use crate::format::envelope::Sealed;
+use crate::format::segment::ObjectId;
 use crate::format::slice::Slice;
 use crate::id::Slot;
 use crate::planted::Bug;
@@ -152,11 +153,24 @@ impl Flight {
     ///
     /// # Errors
     /// Only such as no later attempt can mend: a header over the limit, a fold that stopped.
-    pub async fn write(mut self, flush: Flush) -> Result<Slot> {
+    pub async fn write(self, flush: Flush) -> Result<Slot> {
+        self.write_telling(flush, |_| {}).await
+    }
+
+    /// [Writes](Self::write), and tells before each PUT leaves which object it makes if it wins: its slot may be folded, and its rows
+    /// asked for, before the PUT is answered.
+    ///
+    /// # Errors
+    /// As [`Flight::write`].
+    pub async fn write_telling(
+        mut self,
+        flush: Flush,
+        leaves: impl Fn(ObjectId) + Send + Sync,
+    ) -> Result<Slot> {
         let inner = Arc::clone(&self.committer.inner);
         let mut losses = 0u32;
         loop {
-            if self.committer.fly(self.slot, &flush).await? == Landed::Ours {
+            if self.committer.fly(self.slot, &flush, &leaves).await? == Landed::Ours {
                 inner.replica.wait_for(self.slot + 1).await;
                 return Ok(self.slot);
             }
@@ -251,9 +265,15 @@ impl Committer {
     }
 
     /// One slot, until it is Committed or Lost.
-    async fn fly(&self, slot: Slot, flush: &Flush) -> Result<Landed> {
+    async fn fly(
+        &self,
+        slot: Slot,
+        flush: &Flush,
+        leaves: &(impl Fn(ObjectId) + Send + Sync),
+    ) -> Result<Landed> {
         let replica = &self.inner.replica;
         let (commit, sealed) = self.seal(slot, flush)?;
+        leaves(ObjectId::Commit { slot, put_id: commit.header.put_id });
         let path = paths::log(replica.database(), slot);
         let mut pause = self.inner.options.retry_pause;
         loop {
