@@ -178,7 +178,11 @@ fn unreachable_kind(error: &(dyn StdError + 'static)) -> FaultKind {
         let wrapped = error.downcast_ref::<io::Error>();
         let inner =
             wrapped.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if inner.is_some() || error.is::<rustls::Error>() || words.contains("tls handshake") || words.contains("certificate") {
+        if inner.is_some()
+            || error.is::<rustls::Error>()
+            || words.contains("tls handshake")
+            || words.contains("certificate")
+        {
             return FaultKind::Tls;
         }
         if wrapped.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
