@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use arrow::array::{Int64Array, RecordBatch, StringArray};
+use frazil_gateway::app::Admission;
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::flush::{Act, BucketRows};
@@ -311,7 +312,16 @@ impl Ack {
 
 async fn submit(ingress: &Ingress, acts: Vec<Act>, bytes: usize) -> anyhow::Result<Slot> {
     let deadline = Instant::now() + DEADLINE;
-    let answer = ingress.submit(Request { acts, producer: None, request_hash: 0, bytes, deadline }).await;
+    let answer = ingress
+        .submit(Request {
+            acts,
+            producer: None,
+            request_hash: 0,
+            bytes,
+            deadline,
+            admission: Admission::default(),
+        })
+        .await;
     match answer {
         Ok(Answer::Accepted { acceptance, .. }) => Ok(acceptance.slot),
         other => Err(anyhow!("a request of the benchmark was not taken: {other:?}")),

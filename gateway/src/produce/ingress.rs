@@ -30,6 +30,7 @@ use super::door::Door;
 use super::flush::{self, Act, Pending};
 use super::health::Health;
 use super::upload;
+use crate::app::Admission;
 use crate::metrics::{AckStage, Metrics};
 
 /// The limits of an ingress.
@@ -72,6 +73,8 @@ pub struct Request {
     pub bytes: usize,
     /// When the client no longer waits.
     pub deadline: Instant,
+    /// Told once it is queued: what is submitted afterwards comes after it.
+    pub admission: Admission,
 }
 
 /// A request that was taken.
@@ -299,12 +302,14 @@ impl Ingress {
     async fn propose(&self, request: Request) -> Result<Answer, Failure> {
         let replica = &self.inner.replica;
         let deadline = request.deadline;
+        let admission = request.admission.clone();
         let mut pending = self.name(request);
         // Whether a copy may have left this gateway before the one that waits now.
         let mut left_before = false;
         loop {
             let verdict = replica.expect(pending.name);
             self.queue(pending.clone());
+            admission.tell();
             let fate = match timeout_at(deadline, verdict).await {
                 Ok(Ok(fate)) => fate,
                 Ok(Err(_)) => match self.after_silence(&pending)? {

@@ -2,4 +2,4 @@
 
 pub(super) mod body;
 pub(super) mod guard;
-pub(super) mod params;
+pub(crate) mod params;
