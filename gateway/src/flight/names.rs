@@ -48,7 +48,7 @@ impl Asked {
 
     /// Takes `table` (and `database`) out of an object's members.
     pub(super) fn of_members(mut members: Map<String, Value>) -> Result<Self, Problem> {
-        let mut text = |name: &str| match members.remove(name) {
+        let mut text = |name: &str| match members.shift_remove(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => Err(Problem::malformed(format!("{name}: expected a name, found {other}"))),
@@ -76,7 +76,7 @@ impl Asked {
 
     /// Takes a member that only Flight has.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
-        self.members.remove(name)
+        self.members.shift_remove(name)
     }
 
     /// The other members, as parameters.
