@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use arrow::array::{Int64Array, RecordBatch, StringArray};
-use frazil_gateway::app::Admission;
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::accumulator::Limits;

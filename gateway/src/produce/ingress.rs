@@ -76,8 +76,6 @@ pub struct Request {
     pub bytes: usize,
     /// When the client no longer waits.
     pub deadline: Instant,
-    /// Told once it is queued: what is submitted afterwards comes after it.
-    pub admission: Admission,
 }
 
 /// A request that was taken.
@@ -228,6 +226,11 @@ impl Ingress {
 
     /// Brings a request into the log and waits for its verdict.
     pub async fn submit(&self, request: Request) -> Result<Answer, Failure> {
+        self.submit_in_order(request, &Admission::default()).await
+    }
+
+    /// As [`Self::submit`], and tells `admission` once it is queued: what is submitted afterwards comes after it.
+    pub async fn submit_in_order(&self, request: Request, admission: &Admission) -> Result<Answer, Failure> {
         if self.inner.draining.load(Ordering::SeqCst) {
             return Err(Failure::Draining);
         }
@@ -252,7 +255,7 @@ impl Ingress {
                 }
             }
         };
-        self.propose(request).await
+        self.propose(request, admission).await
     }
 
     /// Takes no more requests, and waits until those inside have left, or `limit` is over.
@@ -310,10 +313,9 @@ impl Ingress {
         }
     }
 
-    async fn propose(&self, request: Request) -> Result<Answer, Failure> {
+    async fn propose(&self, request: Request, admission: &Admission) -> Result<Answer, Failure> {
         let replica = &self.inner.replica;
         let deadline = request.deadline;
-        let admission = request.admission.clone();
         let mut pending = self.name(request);
         // Whether a copy may have left this gateway before the one that waits now.
         let mut left_before = false;

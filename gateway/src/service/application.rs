@@ -234,7 +234,6 @@ impl Gateway {
             producer: None,
             request_hash: 0,
             deadline: Instant::now() + DEADLINE,
-            admission: app::Admission::default(),
         };
         database.ingress().submit(request).await
     }

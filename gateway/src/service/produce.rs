@@ -45,9 +45,8 @@ impl Gateway {
                 }),
                 request_hash: hash(table, &request),
                 deadline,
-                admission: admission.clone(),
             };
-            match database.ingress().submit(submission).await {
+            match database.ingress().submit_in_order(submission, admission).await {
                 Ok(answer) => {
                     let took = self.inner.parts.env.now().since(&began);
                     self.inner.parts.metrics.ack_stage(AckStage::Total, took);
