@@ -313,16 +313,7 @@ impl Ack {
 
 async fn submit(ingress: &Ingress, acts: Vec<Act>, bytes: usize) -> anyhow::Result<Slot> {
     let deadline = Instant::now() + DEADLINE;
-    let answer = ingress
-        .submit(Request {
-            acts,
-            producer: None,
-            request_hash: 0,
-            bytes,
-            deadline,
-            admission: Admission::default(),
-        })
-        .await;
+    let answer = ingress.submit(Request { acts, producer: None, request_hash: 0, bytes, deadline }).await;
     match answer {
         Ok(Answer::Accepted { acceptance, .. }) => Ok(acceptance.slot),
         other => Err(anyhow!("a request of the benchmark was not taken: {other:?}")),
