@@ -3,6 +3,7 @@
 //! Exit codes: 0 done · 1 failed · 2 usage · 3 refused by the store probe · 4 corruption found.
 
 mod bench;
+mod bucket;
 mod completions;
 mod consume;
 mod database;
@@ -36,6 +37,8 @@ enum Command {
     Gateway(gateway::Args),
     /// Run the worker that keeps a store tidy (page merge, roll-up, trim, orphan sweep)
     Compactor(compactor::Args),
+    /// Set up a bucket of S3, and print what IAM must allow
+    Bucket(bucket::Args),
     /// Create, list, describe and drop databases
     Database(database::Args),
     /// Create, list, describe and drop tables
@@ -64,6 +67,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Gateway(args) => gateway::run(args),
         Command::Compactor(args) => compactor::run(args),
+        Command::Bucket(args) => bucket::run(args),
         Command::Database(args) => database::run(args),
         Command::Table(args) => table::run(args),
         Command::Produce(args) => produce::run(args),
