@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use frazil_log::store::{StoreOptions, s3_access};
 use serde_json::{Value, json};
@@ -115,7 +115,8 @@ fn run_create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
                 bail!("{}; {}", finding.says, finding.todo.unwrap_or_default());
             }
         };
-        let current = Box::pin(look(&client)).await.map_err(|fault| create::error_of(&fault, "looking at the bucket"));
+        let current =
+            Box::pin(look(&client)).await.map_err(|fault| create::error_of(&fault, "looking at the bucket"));
         let current = current.with_context(|| format!("next: frazil doctor {}", args.url))?;
         let wanted = Wanted {
             kms_key: args.kms_key.clone(),
@@ -131,14 +132,21 @@ fn run_create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
             .map(|finding| format!("{}; {}", finding.says, finding.todo.unwrap_or_default()))
             .collect();
         let mut outcomes = Vec::new();
-        for planned in plan(&here, current.as_ref(), &wanted) {
+        let mut planned = plan(&here, current.as_ref(), &wanted);
+        if current.is_none() && !args.dry_run {
+            let made = carry_out(&client, planned.remove(0), false).await;
+            if let Some(fault) = &made.fault {
+                bail!("the bucket could not be made: {fault}");
+            }
+            outcomes.push(made);
+            // What a new bucket brings along, and which settings the store knows, shows only now.
+            let current = Box::pin(look(&client))
+                .await
+                .map_err(|fault| create::error_of(&fault, "looking at the new bucket"))?;
+            planned = plan(&here, current.as_ref(), &wanted).split_off(1);
+        }
+        for planned in planned {
             outcomes.push(carry_out(&client, planned, args.dry_run).await);
-            let is_lost = outcomes.first().is_some_and(|first: &Outcome| first.fault.is_some());
-            ensure!(
-                !is_lost,
-                "the bucket could not be made: {}",
-                outcomes.remove(0).fault.unwrap_or_default()
-            );
         }
         Ok((outcomes, eaten))
     })?;
@@ -154,6 +162,9 @@ async fn carry_out(client: &BucketClient, planned: Planned, dry_run: bool) -> Ou
         Some(change) => match apply(client, change).await {
             Ok(()) => ("done", None),
             Err(fault) if fault.kind == FaultKind::Unsupported => ("lacks", None),
+            Err(fault) if fault.kind == FaultKind::NotUnderstood && client.access.endpoint.is_some() => {
+                ("lacks", None)
+            }
             Err(fault) => ("FAILED", Some(fault.words)),
         },
     };

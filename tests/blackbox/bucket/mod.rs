@@ -3,6 +3,7 @@
 mod denied;
 mod doctor;
 mod refused;
+mod set_up;
 
 use serde_json::Value;
 
