@@ -8,7 +8,9 @@
 //! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
 //! `tables`, `rows`, `offsets`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
+mod alter;
 mod databases;
+mod evolved;
 mod offsets;
 mod process;
 mod request;
@@ -132,7 +134,8 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(databases::list))
         .routes(routes!(databases::describe, databases::ensure, databases::drop))
         .routes(routes!(tables::list))
-        .routes(routes!(tables::describe, tables::ensure, tables::drop))
+        .routes(routes!(tables::describe, tables::ensure, alter::alter, tables::drop))
+        .routes(routes!(alter::restore))
         .routes(routes!(rows::produce, rows::consume))
         .routes(routes!(offsets::offsets))
 }

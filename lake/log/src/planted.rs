@@ -36,6 +36,10 @@ pub enum Bug {
     TrimBeforeCheckpoint,
     /// Rule 12 off: an unreferenced segment is swept by age (W-x2).
     SweepByAge,
+    /// Rule 7 off: a table is altered whatever it has become meanwhile.
+    AlterUnversioned,
+    /// Rule 7 off: rows expire wherever the bucket begins meanwhile.
+    ExpiryUnconditional,
 }
 
 /// The set of planted bugs.

@@ -206,7 +206,9 @@ impl CommitHeader {
         self.slices.iter().for_each(|slice| slice.encode(&mut w));
         w.count(self.proposals.len());
         self.proposals.iter().for_each(|proposal| proposal.encode(&mut w));
-        let sealed = envelope::seal(ObjectKind::Commit, w, body)?;
+        let entries = self.proposals.iter().flat_map(|proposal| &proposal.entries);
+        let features = entries.fold(0, |features, entry| features | entry.features());
+        let sealed = envelope::seal_with(ObjectKind::Commit, features, w, body)?;
         Commit::decode("a commit not yet written", &sealed.head, self.slot)
             .map_err(|error| envelope::not_readable(&error))?;
         Ok(sealed)

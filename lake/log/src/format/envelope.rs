@@ -64,8 +64,11 @@ impl ObjectKind {
     }
 }
 
-/// Feature bits that this program knows. None is given out yet.
-pub const FEATURES_KNOWN: u64 = 0;
+/// Tables that were altered or restored, rows that expired: their entries in a commit, their traces in a checkpoint's state.
+pub const FEATURE_AMENDMENTS: u64 = 1 << 1;
+
+/// Feature bits that this program knows.
+pub const FEATURES_KNOWN: u64 = FEATURE_AMENDMENTS;
 
 /// What an envelope says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -254,8 +257,13 @@ impl Sealed {
     }
 }
 
-/// Puts the envelope before a header and a body.
+/// Puts the envelope before a header and a body that every version can read.
 pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed> {
+    seal_with(kind, 0, header, body)
+}
+
+/// Puts the envelope before a header and a body, whose reader must know these features.
+pub fn seal_with(kind: ObjectKind, features: u64, header: Writer, body: Vec<Bytes>) -> Result<Sealed> {
     let mut header = header.into_bytes();
     header.resize(header.len().next_multiple_of(8), 0);
     let body_bytes = body.iter().map(|piece| piece.len() as u64).sum();
@@ -272,7 +280,7 @@ pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed
         kind,
         version: kind.version(),
         header_bytes: u32::try_from(header.len()).map_err(|_| Error::internal("a header is below 4 GiB"))?,
-        features: 0,
+        features,
         body_bytes,
         content_hash: hasher.digest128(),
         header_checksum: xxh3_64(&header),

@@ -136,7 +136,7 @@ fn small_page() -> (Vec<u8>, Range<Slot>) {
 fn small_checkpoint() -> (Vec<u8>, Slot) {
     let page = |from, to| PageRef { from, to, level: 0, bytes: 300 };
     let state = Bytes::from_static(b"not read here");
-    let sealed = seal_checkpoint(Uuid::from_u128(3), 9, 77, state, &[page(0, 5), page(5, 9)]);
+    let sealed = seal_checkpoint(Uuid::from_u128(3), 9, 77, state, 0, &[page(0, 5), page(5, 9)]);
     (sealed.unwrap().to_vec(), 9)
 }
 

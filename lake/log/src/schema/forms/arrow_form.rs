@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, SchemaRef, TimeUnit};
 
-use super::{Column, Nested, Schema, TimestampUnit, Type};
+use crate::schema::{Column, Nested, Schema, TimestampUnit, Type};
 use crate::id::FieldId;
 
 /// The metadata key under which Arrow fields carry their field id.
