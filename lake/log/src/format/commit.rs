@@ -206,12 +206,16 @@ impl CommitHeader {
         self.slices.iter().for_each(|slice| slice.encode(&mut w));
         w.count(self.proposals.len());
         self.proposals.iter().for_each(|proposal| proposal.encode(&mut w));
-        let entries = self.proposals.iter().flat_map(|proposal| &proposal.entries);
-        let features = entries.fold(0, |features, entry| features | entry.features());
-        let sealed = envelope::seal_with(ObjectKind::Commit, features, w, body)?;
+        let sealed = envelope::seal_with(ObjectKind::Commit, self.features(), w, body)?;
         Commit::decode("a commit not yet written", &sealed.head, self.slot)
             .map_err(|error| envelope::not_readable(&error))?;
         Ok(sealed)
+    }
+
+    /// The feature bits that a reader of the entries must know.
+    fn features(&self) -> u64 {
+        let entries = self.proposals.iter().flat_map(|proposal| &proposal.entries);
+        entries.fold(0, |features, entry| features | entry.features())
     }
 
     fn decode(mut r: Reader<'_>) -> Result<Self> {
@@ -266,6 +270,10 @@ impl Commit {
         let here = Reader::new(object, ENVELOPE_BYTES as u64, header);
         let commit =
             Self { envelope, header: CommitHeader::decode(here.clone())?, entries_hash: xxh3_128(header) };
+        let needed = commit.header.features();
+        if envelope.features != needed {
+            return Err(here.corrupt(&format!("feature bits {needed:#x}"), format!("{:#x}", envelope.features)));
+        }
         if commit.header.slot != slot {
             return Err(
                 here.corrupt(&format!("the commit of slot {slot}"), format!("slot {}", commit.header.slot))

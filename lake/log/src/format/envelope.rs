@@ -54,6 +54,14 @@ impl ObjectKind {
         1
     }
 
+    /// Feature bits that this program knows in an object of the kind.
+    pub const fn features_known(self) -> u64 {
+        match self {
+            Self::Commit | Self::Checkpoint => FEATURES_KNOWN,
+            Self::Segment | Self::IndexPage => 0,
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::Commit => "a commit",
@@ -67,7 +75,8 @@ impl ObjectKind {
 /// Tables that were altered or restored, rows that expired: their entries in a commit, their traces in a checkpoint's state.
 pub const FEATURE_AMENDMENTS: u64 = 1 << 1;
 
-/// Feature bits that this program knows.
+
+/// Feature bits that this program knows, in commits and checkpoints; other objects have none.
 pub const FEATURES_KNOWN: u64 = FEATURE_AMENDMENTS;
 
 /// What an envelope says.
@@ -130,8 +139,8 @@ impl Envelope {
             return Err(reader.unknown("version", bytes[9]));
         }
         let features = u64_at(bytes, 16);
-        if features & !FEATURES_KNOWN != 0 {
-            let unknown = features & !FEATURES_KNOWN;
+        let unknown = features & !kind.features_known();
+        if unknown != 0 {
             return Err(Reader::new(object, 16, &[]).unknown("feature", format!("{unknown:#x}")));
         }
         if bytes[10..12] != [0, 0] {
