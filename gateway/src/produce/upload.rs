@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use frazil_log::commit::committer::Flush;
-use frazil_log::commit::replica::Replica;
+use frazil_log::commit::committer::Committer;
 use frazil_log::error::Result;
 use frazil_log::format::commit::SegmentRef;
 use frazil_log::format::segment::SegmentHeader;
@@ -12,21 +11,19 @@ use frazil_log::store::{CreateOutcome, PutPayload, paths};
 use futures::future;
 use tokio::time::sleep;
 
-use super::flush::{Built, Upload};
+use super::flush::Upload;
 
 /// The longest pause between tries.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Uploads a flush's segments in parallel, and names them in the flush.
-pub(super) async fn segments(replica: &Replica, built: Built) -> Result<Flush> {
-    let mut flush = built.flush;
+/// Uploads a flush's segments in parallel; the flush must name them.
+pub(super) async fn segments(committer: &Committer, uploads: Vec<Upload>) -> Result<Vec<SegmentRef>> {
     // Named by what is folded now (rule 12): the fold refuses the flush if it takes a window's time to land.
-    flush.segments =
-        future::try_join_all(built.uploads.into_iter().map(|upload| segment(replica, upload))).await?;
-    Ok(flush)
+    future::try_join_all(uploads.into_iter().map(|upload| segment(committer, upload))).await
 }
 
-async fn segment(replica: &Replica, upload: Upload) -> Result<SegmentRef> {
+async fn segment(committer: &Committer, upload: Upload) -> Result<SegmentRef> {
+    let replica = committer.replica();
     let id = SegmentId { base: replica.next(), ulid: replica.env().ulid() };
     let log_uuid = replica.fold().state.identity().uuid;
     let header = SegmentHeader {
@@ -40,8 +37,8 @@ async fn segment(replica: &Replica, upload: Upload) -> Result<SegmentRef> {
     let path = paths::segment(replica.database(), id);
     let mut pause = Duration::from_millis(50);
     loop {
-        let payload: PutPayload = sealed.pieces().collect();
-        match replica.store().create_if_absent(&path, payload).await {
+        let put = committer.hedger().create(&path, |_| sealed.pieces().collect::<PutPayload>());
+        match put.await.outcome {
             // The name is ours alone: who has it wrote these bytes.
             CreateOutcome::Committed | CreateOutcome::Lost => {
                 return Ok(SegmentRef { id, body_start: sealed.envelope.body_start() });
