@@ -133,8 +133,7 @@ async fn write_run(
 
 /// The columns of slices of a schema, and the Arrow schema of rolled-up ones.
 fn fields(written: &Schema) -> (Vec<FieldRef>, SchemaRef) {
-    let fields: Vec<FieldRef> =
-        written.columns.iter().map(|column| Arc::new(arrow_field(column))).collect();
+    let fields: Vec<FieldRef> = written.columns.iter().map(|column| Arc::new(arrow_field(column))).collect();
     let all: Vec<FieldRef> = fields.iter().cloned().chain([Arc::new(timestamp_field())]).collect();
     (fields, Arc::new(ArrowSchema::new(all)))
 }

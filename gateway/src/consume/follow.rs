@@ -73,7 +73,8 @@ impl Follower {
                 }
                 State::Read => match self.app.consume(self.request.clone()).await {
                     Ok(page) => self.state = State::Page(page),
-                    Err(problem) if problem.kind() == Kind::SchemaChanged => match self.look_up_again().await {
+                    Err(problem) if problem.kind() == Kind::SchemaChanged => match self.look_up_again().await
+                    {
                         Ok(()) => self.state = State::Read,
                         Err(problem) => return Some(Ok(self.fail(&problem))),
                     },

@@ -14,8 +14,8 @@ use frazil_log::commit::replica::Replica;
 use frazil_log::error::{Error, Result};
 use frazil_log::format::page::{Place, StreamKey};
 use frazil_log::id::{Bucket, FieldId, Offset};
-use frazil_log::schema::TableSpec;
 use frazil_log::plan::columns::{SliceColumns, timestamp_field};
+use frazil_log::schema::TableSpec;
 use frazil_log::schema::arrow_form::arrow_field;
 use frazil_log::schema::evolution::absent;
 use frazil_log::state::tables::Table;
@@ -193,16 +193,10 @@ async fn read_place(
     request: &ReadRequest,
     schema: &SchemaRef,
 ) -> Result<Vec<RecordBatch>> {
-<<<<<<< HEAD
     let columns = SliceColumns::of(table, &place.slice)?;
     let (wanted, sources) = sources(&columns, &table.spec, &request.columns);
     let user = &table.spec.schema.columns;
-    let read = replica.read_place(&place, &columns.fields, &wanted).await?;
-=======
-    let columns = SliceColumns::of(&table.spec, &place)?;
-    let (wanted, sources) = columns.wanted(&table.spec, &request.columns)?;
     let read = tail.read_place(replica, &place, &columns.fields, &wanted).await?;
->>>>>>> main
     let mut offset = place.offsets.start;
     let mut batches = Vec::with_capacity(read.len());
     for batch in read {

@@ -58,7 +58,8 @@ pub(super) async fn restore(
     let uuid = params.take("uuid");
     params.finish()?;
     let parsed = uuid.as_deref().map(|text| {
-        Uuid::parse_str(text).map_err(|_| Problem::malformed(format!("uuid={text:?}: write a UUID such as describe shows")))
+        Uuid::parse_str(text)
+            .map_err(|_| Problem::malformed(format!("uuid={text:?}: write a UUID such as describe shows")))
     });
     let which = match (parsed.transpose()?, Uuid::parse_str(&table)) {
         (Some(uuid), _) | (None, Ok(uuid)) => Dropped::Uuid(uuid),

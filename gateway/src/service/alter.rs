@@ -36,7 +36,9 @@ impl Gateway {
             if spec.schema.id != known.spec.schema.id && known.schemas.len() >= SCHEMAS_MAX {
                 return Err(Problem::new(
                     Kind::IllegalChange,
-                    format!("table {table} has had {SCHEMAS_MAX} schemas, which is the most: make another table"),
+                    format!(
+                        "table {table} has had {SCHEMAS_MAX} schemas, which is the most: make another table"
+                    ),
                 ));
             }
             let entry = Entry::TableAltered { table: known.id, version: known.version, spec };
@@ -54,11 +56,7 @@ impl Gateway {
         Err(Problem::internal("the table is being altered faster than this request can be"))
     }
 
-    pub(super) async fn restore(
-        &self,
-        database: &Name,
-        which: app::Dropped,
-    ) -> Result<app::Table, Problem> {
+    pub(super) async fn restore(&self, database: &Name, which: app::Dropped) -> Result<app::Table, Problem> {
         let open = self.database_named(database).await?;
         open.replica().confirm_tail().await?;
         let found = find_dropped(&open, &which);
@@ -126,7 +124,10 @@ fn not_dropped(open: &Database, which: &app::Dropped) -> Problem {
     let hours = fold.state.rules().dropped_kept.as_secs() / 3_600;
     Problem::new(
         Kind::NoSuchTable,
-        format!("database {} has no dropped table {text}: a dropped table is kept for {hours} hours", open.name()),
+        format!(
+            "database {} has no dropped table {text}: a dropped table is kept for {hours} hours",
+            open.name()
+        ),
     )
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use frazil_log::id::{Bucket, Name, TableId, Uuid};
-use frazil_log::schema::{TableSpec, evolution};
 use frazil_log::schema::ensure::difference;
+use frazil_log::schema::{TableSpec, evolution};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::app::{
-    Ack, Alter, Application, BucketOffsets, BucketRange, Consume, Database, Dropped, Ensured, Page, Produce, Readiness,
-    Table, TableList, Tables,
+    Ack, Alter, Application, BucketOffsets, BucketRange, Consume, Database, Dropped, Ensured, Page, Produce,
+    Readiness, Table, TableList, Tables,
 };
 use crate::consume::encode::tests::assemble;
 use crate::consume::position::{From, Position};

@@ -272,7 +272,9 @@ impl Commit {
             Self { envelope, header: CommitHeader::decode(here.clone())?, entries_hash: xxh3_128(header) };
         let needed = commit.header.features();
         if envelope.features != needed {
-            return Err(here.corrupt(&format!("feature bits {needed:#x}"), format!("{:#x}", envelope.features)));
+            return Err(
+                here.corrupt(&format!("feature bits {needed:#x}"), format!("{:#x}", envelope.features))
+            );
         }
         if commit.header.slot != slot {
             return Err(

@@ -75,7 +75,6 @@ impl ObjectKind {
 /// Tables that were altered or restored, rows that expired: their entries in a commit, their traces in a checkpoint's state.
 pub const FEATURE_AMENDMENTS: u64 = 1 << 1;
 
-
 /// Feature bits that this program knows, in commits and checkpoints; other objects have none.
 pub const FEATURES_KNOWN: u64 = FEATURE_AMENDMENTS;
 

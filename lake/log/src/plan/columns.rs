@@ -35,7 +35,10 @@ impl<'t> SliceColumns<'t> {
     /// Corrupt: the slice was written in a schema that the table never had, or has a column that its schema has not.
     pub fn of(table: &'t Table, slice: &Slice) -> Result<Self> {
         let written = table.schema(slice.schema).ok_or_else(|| {
-            Error::corrupt(format!("a slice of table {} was written in schema {}, which it never had", table.id, slice.schema))
+            Error::corrupt(format!(
+                "a slice of table {} was written in schema {}, which it never had",
+                table.id, slice.schema
+            ))
         })?;
         let timestamp = table.spec.pseudo.timestamp;
         let field = |id: &FieldId| {
@@ -43,8 +46,9 @@ impl<'t> SliceColumns<'t> {
                 return Ok(Arc::new(timestamp_field()));
             }
             let column = find(written, *id);
-            let column = column
-                .ok_or_else(|| Error::corrupt(format!("a slice has column {id}, which its schema has not")))?;
+            let column = column.ok_or_else(|| {
+                Error::corrupt(format!("a slice has column {id}, which its schema has not"))
+            })?;
             Ok(Arc::new(arrow_field(column)))
         };
         let fields = slice.columns.iter().map(field).collect::<Result<Vec<FieldRef>>>()?;

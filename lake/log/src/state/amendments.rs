@@ -58,7 +58,9 @@ pub(super) fn decode(tables: &mut Tables, r: &mut Reader<'_>) -> Result<()> {
         };
         last = Some(id);
         if !are_in_order(&schemas, table, version) {
-            return Err(here.corrupt("older schemas, ids ascending, no more than the table was altered", version));
+            return Err(
+                here.corrupt("older schemas, ids ascending, no more than the table was altered", version)
+            );
         }
         (table.version, table.schemas) = (version, schemas);
         decode_expired(table, r)?;
@@ -86,7 +88,9 @@ fn decode_expired(table: &mut Table, r: &mut Reader<'_>) -> Result<()> {
         let ascends = seen.last_key_value().is_none_or(|(last, _)| *last < key);
         let tail = table.buckets.get_mut(&key).filter(|tail| (1..=tail.next).contains(&earliest));
         let Some(tail) = tail.filter(|_| ascends) else {
-            return Err(here.corrupt("expired buckets that are there, ascending, up to their next offset", earliest));
+            return Err(
+                here.corrupt("expired buckets that are there, ascending, up to their next offset", earliest)
+            );
         };
         tail.earliest = earliest;
         seen.insert(key, earliest);

@@ -146,7 +146,8 @@ impl<'s, 'a> Overlay<'s, 'a> {
     }
 
     fn judge_database_dropped(&mut self) -> Result<Effect<'a>, Refusal> {
-        let tables = self.state.tables.live_count() + self.created.len() + self.restored.len() - self.dropped.len();
+        let tables =
+            self.state.tables.live_count() + self.created.len() + self.restored.len() - self.dropped.len();
         if tables > 0 {
             return Err(Refusal::NotEmpty { tables: tables as u64 });
         }
@@ -329,7 +330,9 @@ impl<'s, 'a> Overlay<'s, 'a> {
 
     fn spec(&self, id: TableId) -> Option<&TableSpec> {
         let altered = || self.altered.get(&id).map(|(_, spec)| *spec);
-        self.table(id).map(|table| altered().unwrap_or(&table.spec)).or_else(|| self.created.get(&id).copied())
+        self.table(id)
+            .map(|table| altered().unwrap_or(&table.spec))
+            .or_else(|| self.created.get(&id).copied())
     }
 
     /// The schema that rows were written in: the table's, or one that it had, if nothing of the rows is lost by reading them as the

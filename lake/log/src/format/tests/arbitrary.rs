@@ -164,8 +164,11 @@ pub(crate) fn entries() -> impl Strategy<Value = Entry> {
         }),
         (numbers(), any::<i64>())
             .prop_map(|(table, time)| Entry::TableDropped { table: TableId(table), time }),
-        (numbers(), numbers(), specs())
-            .prop_map(|(table, version, spec)| Entry::TableAltered { table: TableId(table), version, spec }),
+        (numbers(), numbers(), specs()).prop_map(|(table, version, spec)| Entry::TableAltered {
+            table: TableId(table),
+            version,
+            spec
+        }),
         (numbers(), any::<i64>())
             .prop_map(|(table, dropped)| Entry::TableRestored { table: TableId(table), dropped }),
         (keys(), numbers(), numbers()).prop_map(|(key, from, to)| Entry::RowsExpired {

@@ -30,7 +30,9 @@ pub fn adapt(array: &ArrayRef, old: &Type, new: &Type) -> Result<ArrayRef> {
         (Type::Map(_, old_value), Type::Map(_, new_value)) => {
             let map = array.as_map_opt().ok_or_else(|| mismatch(old, new))?;
             let values = adapt(map.values(), &old_value.ty, &new_value.ty)?;
-            let DataType::Map(entries_field, ordered) = data_type(new) else { return Err(mismatch(old, new)) };
+            let DataType::Map(entries_field, ordered) = data_type(new) else {
+                return Err(mismatch(old, new));
+            };
             let DataType::Struct(fields) = entries_field.data_type() else { return Err(mismatch(old, new)) };
             let entries = StructArray::try_new(
                 fields.clone(),

@@ -232,11 +232,13 @@ fn rename_column(spec: &mut TableSpec, rename: &Rename) -> Result<()> {
 
 fn widen_column(spec: &mut TableSpec, widen: &Widen) -> Result<()> {
     let steps = steps(spec, &widen.column)?;
-    let (ty, required) = path::field(&mut spec.schema.columns, &steps).ok_or_else(|| unknown(&widen.column, &[]))?;
+    let (ty, required) =
+        path::field(&mut spec.schema.columns, &steps).ok_or_else(|| unknown(&widen.column, &[]))?;
     if let Some(text) = &widen.ty {
         let given = one_column(&widen.column, "c", text)?;
-        *ty = widened(ty, &given.ty)
-            .map_err(|error| Error::invalid(format!("column {}: {}", shown(&widen.column), error.message())))?;
+        *ty = widened(ty, &given.ty).map_err(|error| {
+            Error::invalid(format!("column {}: {}", shown(&widen.column), error.message()))
+        })?;
     }
     match widen.required {
         Some(true) if !*required => Err(Error::invalid(format!(
@@ -264,7 +266,9 @@ fn widened(old: &Type, given: &Type) -> Result<Type> {
         (Type::Struct(_), Type::Struct(_)) => {
             Err(Error::invalid("name the field to widen, such as person.age, rather than the STRUCT"))
         }
-        (Type::Vector { length, .. }, Type::Vector { length: given, .. }) if length == given => Ok(old.clone()),
+        (Type::Vector { length, .. }, Type::Vector { length: given, .. }) if length == given => {
+            Ok(old.clone())
+        }
         (old, given) if old == given => Ok(old.clone()),
         (old, given) if is_wider(old, given) => Ok(given.clone()),
         (old, given) => Err(Error::invalid(format!(
@@ -340,7 +344,10 @@ fn steps(spec: &TableSpec, name: &str) -> Result<Vec<Step>> {
 fn sibling<'s>(spec: &'s mut TableSpec, name: &str) -> Result<(&'s mut Vec<Column>, usize)> {
     let steps = steps(spec, name)?;
     path::siblings(&mut spec.schema.columns, &steps).ok_or_else(|| {
-        Error::invalid(format!("{}: that is no column and no field of a STRUCT, so it has no name", shown(name)))
+        Error::invalid(format!(
+            "{}: that is no column and no field of a STRUCT, so it has no name",
+            shown(name)
+        ))
     })
 }
 

@@ -55,7 +55,10 @@ pub(super) fn position(columns: &[Column], name: &str) -> Option<usize> {
 }
 
 /// The fields among which the last step stands, and its number there; nothing for an element or a value.
-pub(super) fn siblings<'c>(columns: &'c mut Vec<Column>, steps: &[Step]) -> Option<(&'c mut Vec<Column>, usize)> {
+pub(super) fn siblings<'c>(
+    columns: &'c mut Vec<Column>,
+    steps: &[Step],
+) -> Option<(&'c mut Vec<Column>, usize)> {
     match steps {
         [Step::Field(at)] => Some((columns, *at)),
         [Step::Field(at), rest @ ..] => siblings_in(&mut columns.get_mut(*at)?.ty, rest),

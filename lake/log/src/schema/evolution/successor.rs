@@ -21,7 +21,9 @@ pub fn check_successor(old: &TableSpec, new: &TableSpec) -> Result<()> {
         && old.bucket_function == new.bucket_function
         && old.partitions == new.partitions;
     if !fixed {
-        return Err(Error::invalid("primary key, buckets, bucket_by and partitions of a table stay as they are"));
+        return Err(Error::invalid(
+            "primary key, buckets, bucket_by and partitions of a table stay as they are",
+        ));
     }
     if new.last_column_id < old.last_column_id {
         return Err(Error::invalid("the last column id goes back"));
@@ -57,10 +59,7 @@ impl Walk {
             old.iter().map(|column| (column.id, column)).collect();
         for column in new {
             let checked = match before.get(&column.id) {
-                Some(before) => self.field(
-                    (before.required, &before.ty),
-                    (column.required, &column.ty),
-                ),
+                Some(before) => self.field((before.required, &before.ty), (column.required, &column.ty)),
                 None => self.fresh(column),
             };
             checked.map_err(|error| error.context(format!("column {}", shown(&column.name))))?;

@@ -47,7 +47,8 @@ fn amended() -> State {
     let mut state = with_table();
     let fate = fold_one(&mut state, proposal(1, 2, vec![append(0, 5)]), vec![slice(1, 2, 5)]);
     assert_eq!(appended(&fate), [rows(2, 0, 5)]);
-    let change = serde_json::from_value(serde_json::json!({"add": {"name": "ref", "type": "STRING"}})).unwrap();
+    let change =
+        serde_json::from_value(serde_json::json!({"add": {"name": "ref", "type": "STRING"}})).unwrap();
     let spec = crate::schema::evolution::alter(&spec(), &[change]).unwrap();
     let (table, bucket, stream) = (TableId(1), Bucket(2), Stream::Rows);
     let alter = Entry::TableAltered { table, version: 0, spec };

@@ -216,7 +216,11 @@ impl Whole {
             Act::Alter { table, stale, how } => {
                 let table = model.some_table(*table);
                 let Some((version, spec)) = model.altered(table) else { return };
-                Entry::TableAltered { table: TableId(table), version: version + stale, spec: how.alter(&spec, slot) }
+                Entry::TableAltered {
+                    table: TableId(table),
+                    version: version + stale,
+                    spec: how.alter(&spec, slot),
+                }
             }
             Act::Restore { table, stale } => {
                 let (table, dropped) = model.some_dropped(*table);
@@ -288,7 +292,9 @@ impl How {
     fn alter(self, spec: &TableSpec, slot: Slot) -> TableSpec {
         let change = match self {
             Self::Add => json!({"add": {"name": format!("c{}", spec.last_column_id), "type": "STRING"}}),
-            Self::DropLast if spec.schema.columns.len() > 2 => json!({"drop": spec.schema.columns.last().unwrap().name}),
+            Self::DropLast if spec.schema.columns.len() > 2 => {
+                json!({"drop": spec.schema.columns.last().unwrap().name})
+            }
             _ => json!({"set": {"retention": format!("{}h", slot + 1)}}),
         };
         let change: Change = serde_json::from_value(change).unwrap();

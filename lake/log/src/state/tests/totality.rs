@@ -82,7 +82,8 @@ fn near_misses() -> impl Strategy<Value = Entry> {
             version,
             spec: TableSpec { last_column_id: last.cast_signed(), ..spec() },
         }),
-        (number(), any::<i64>()).prop_map(|(table, dropped)| Entry::TableRestored { table: TableId(table), dropped }),
+        (number(), any::<i64>())
+            .prop_map(|(table, dropped)| Entry::TableRestored { table: TableId(table), dropped }),
         (number(), small(), number(), number()).prop_map(|(table, bucket, from, to)| Entry::RowsExpired {
             table: TableId(table),
             bucket: Bucket(bucket),
