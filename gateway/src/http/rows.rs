@@ -17,20 +17,16 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::Doors;
 use super::evolved::changed_since;
-use super::request::params::{
-    ConsumeParams, ExpectedOffset, ProduceParams, check_buckets, name, no_such_bucket, producer,
-};
+use super::request::params::{ConsumeParams, ExpectedOffset, ProduceParams, name, no_such_bucket, producer};
 use crate::app::{Ack, Consume, Page, Produce, Table};
 use crate::consume::encode::Encoder;
 use crate::consume::encode::projection::Projection;
 use crate::consume::follow::follow;
-use crate::consume::position::{From, Position};
+use crate::consume::position::Position;
 use crate::error::{Kind, Problem};
 use crate::produce::decode::infer::infer;
 use crate::produce::decode::{Format, decode};
-
-/// Work on more bytes than this leaves the threads that answer requests.
-const INLINE_BYTES_MAX: usize = 64 << 10;
+use crate::worker::on_worker;
 
 /// How often a request is looked at again because its table was created or altered meanwhile.
 const CHANGES_MAX: usize = 3;
@@ -195,13 +191,6 @@ pub(super) async fn consume(
     let (db, table) = (name(&db)?, name(&table)?);
     let params = ConsumeParams::of(&uri, &headers)?;
     let known = doors.app.table(&db, &table).await?;
-    let buckets = known.spec.buckets;
-    if let Some(bucket) = params.bucket.filter(|bucket| bucket.0 >= buckets) {
-        return Err(no_such_bucket(bucket, buckets));
-    }
-    if let From::Position(position) = &params.from {
-        check_buckets(position, buckets)?;
-    }
     let (request, projection, page) = read(&doors, &db, known, &params).await?;
     if params.follow {
         let columns = params.columns;
@@ -232,26 +221,14 @@ async fn read(
     params: &ConsumeParams,
 ) -> Result<(Consume, Projection, Page), Problem> {
     for _ in 0..CHANGES_MAX {
-        let projection = match Projection::parse(&params.columns, &known.spec.schema) {
-            Ok(projection) => projection,
+        let (request, projection) = match params.ask(&known) {
+            Ok(asked) => asked,
             Err(problem) if problem.kind() == Kind::Unsupported => {
                 changed_since(doors, db, &known, problem).await?;
                 known = doors.app.table(db, &known.name).await?;
                 continue;
             }
             Err(problem) => return Err(problem),
-        };
-        let request = Consume {
-            database: db.clone(),
-            table: known.name.clone(),
-            id: known.id,
-            schema: known.spec.schema.id,
-            columns: projection.sources().to_vec(),
-            from: params.from.clone(),
-            bucket: params.bucket,
-            limit: params.limit,
-            bytes_max: params.bytes_max,
-            wait: params.wait,
         };
         match doors.app.consume(request.clone()).await {
             Err(problem) if problem.kind() == Kind::SchemaChanged => {
@@ -261,16 +238,4 @@ async fn read(
         }
     }
     Err(Problem::new(Kind::SchemaChanged, format!("table {} changes faster than it can be read", known.name)))
-}
-
-/// Does work on so many bytes where it holds up no other request.
-async fn on_worker<T: Send + 'static>(
-    bytes: usize,
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    if bytes <= INLINE_BYTES_MAX {
-        return work();
-    }
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Problem::internal(format!("work on the rows did not end: {error}")))?
 }
