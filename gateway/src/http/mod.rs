@@ -127,14 +127,7 @@ pub async fn serve(
 }
 
 fn routes() -> OpenApiRouter<Arc<Doors>> {
-    OpenApiRouter::new()
-        .routes(routes!(health::banner))
-        .routes(routes!(health::health))
-        .routes(routes!(health::ready))
-        .routes(routes!(health::version))
-        .routes(routes!(health::metrics))
-        .routes(routes!(health::cluster))
-        .routes(routes!(openapi::openapi))
+    process_routes(OpenApiRouter::new())
         .routes(routes!(databases::list))
         .routes(routes!(databases::describe, databases::ensure, databases::drop))
         .routes(routes!(tables::list))
@@ -142,4 +135,16 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(alter::restore))
         .routes(routes!(rows::produce, rows::consume))
         .routes(routes!(offsets::offsets))
+}
+
+/// The routes about the process itself.
+fn process_routes(router: OpenApiRouter<Arc<Doors>>) -> OpenApiRouter<Arc<Doors>> {
+    router
+        .routes(routes!(health::banner))
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::version))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::cluster))
+        .routes(routes!(openapi::openapi))
 }

@@ -212,7 +212,7 @@ impl Writer {
 impl Whole {
     fn act(&mut self, act: &Act, slot: Slot, created: &mut u64, model: &Model) {
         let index = u32::try_from(self.slices.len()).unwrap();
-        let entry = Some(match act {
+        let entry = match act {
             Act::Alter { table, stale, how } => {
                 let table = model.some_table(*table);
                 let Some((version, spec)) = model.altered(table) else { return };
@@ -246,25 +246,7 @@ impl Whole {
             Act::CreateDatabase => Entry::DatabaseCreated,
             Act::Append { table, bucket, rows, first_row, odd } => {
                 let table = model.some_table(*table);
-                let back = if let Some(Odd::OlderSchema { back }) = odd { *back } else { 0 };
-                let (schema, columns) = model.schema(table, back);
-                let mut slice = slice_in(table, *bucket, rows + first_row, schema, columns);
-                let mut expected_offset = None;
-                let mut taken = *rows;
-                match odd {
-                    None | Some(Odd::OlderSchema { .. }) => {}
-                    Some(Odd::Expects(by)) => {
-                        expected_offset = Some(model.next(table, *bucket).saturating_add_signed(*by));
-                    }
-                    Some(Odd::OtherSchema) => slice.schema += 1,
-                    Some(Odd::BeyondSlice) => taken += 1,
-                    Some(Odd::InSegment { age }) => {
-                        slice.home = SliceHome::Segment(0);
-                        self.segment = segment(slot.saturating_sub(*age));
-                    }
-                }
-                self.slices.push(slice);
-                Entry::Appended { slice: index, first_row: *first_row, rows: taken, expected_offset }
+                self.append((table, *bucket), (*first_row, *rows), *odd, slot, model)
             }
             Act::RollUp { table, bucket, percent, stale, in_segment } => {
                 let table = model.some_table(*table);
@@ -283,8 +265,37 @@ impl Whole {
                     parts,
                 }
             }
-        });
-        self.proposal.entries.extend(entry);
+        };
+        self.proposal.entries.push(entry);
+    }
+
+    fn append(
+        &mut self,
+        (table, bucket): (u64, u32),
+        (first_row, rows): (u32, u32),
+        odd: Option<Odd>,
+        slot: Slot,
+        model: &Model,
+    ) -> Entry {
+        let index = u32::try_from(self.slices.len()).unwrap();
+        let back = if let Some(Odd::OlderSchema { back }) = odd { back } else { 0 };
+        let (schema, columns) = model.schema(table, back);
+        let mut slice = slice_in(table, bucket, rows + first_row, schema, columns);
+        let (mut expected_offset, mut taken) = (None, rows);
+        match odd {
+            None | Some(Odd::OlderSchema { .. }) => {}
+            Some(Odd::Expects(by)) => {
+                expected_offset = Some(model.next(table, bucket).saturating_add_signed(by));
+            }
+            Some(Odd::OtherSchema) => slice.schema += 1,
+            Some(Odd::BeyondSlice) => taken += 1,
+            Some(Odd::InSegment { age }) => {
+                slice.home = SliceHome::Segment(0);
+                self.segment = segment(slot.saturating_sub(age));
+            }
+        }
+        self.slices.push(slice);
+        Entry::Appended { slice: index, first_row, rows: taken, expected_offset }
     }
 }
 
