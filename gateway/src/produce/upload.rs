@@ -7,6 +7,7 @@ use frazil_log::commit::replica::Replica;
 use frazil_log::error::Result;
 use frazil_log::format::commit::SegmentRef;
 use frazil_log::format::segment::SegmentHeader;
+use frazil_log::format::slice::SliceHome;
 use frazil_log::id::SegmentId;
 use frazil_log::store::{CreateOutcome, PutPayload, paths};
 use futures::future;
@@ -23,6 +24,21 @@ pub(super) async fn segments(replica: &Replica, built: Built) -> Result<Flush> {
     // Named by what is folded now (rule 12): the fold refuses the flush if it takes a window's time to land.
     flush.segments =
         future::try_join_all(built.uploads.into_iter().map(|upload| segment(replica, upload))).await?;
+    Ok(flush)
+}
+
+/// Moves the rows inside a flush into a segment.
+pub(super) async fn outside(replica: &Replica, mut flush: Flush) -> Result<Flush> {
+    let inside = flush.slices.iter_mut().filter(|slice| slice.home == SliceHome::Here);
+    let mut slices = Vec::new();
+    for slice in inside {
+        slices.push(slice.clone());
+        slice.home = SliceHome::Segment(u32::try_from(flush.segments.len()).unwrap_or(u32::MAX));
+    }
+    if !slices.is_empty() {
+        let upload = Upload { slices, body: std::mem::take(&mut flush.body) };
+        flush.segments.push(segment(replica, upload).await?);
+    }
     Ok(flush)
 }
 

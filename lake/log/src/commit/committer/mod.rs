@@ -5,27 +5,32 @@
 //! * an Unknown slot is asked for again with the same bytes, never given up for the next (A-x6);
 //! * a flush that lost its slot goes into a later one under the same names (rule 1), so nothing is doubled.
 //!
-//! Start reading at [`Flight::write`]; one slot's PUTs and what their answers mean are in [`landing`].
+//! Start reading at [`Flight::write`]; one slot's PUTs and what their answers mean are in [`landing`]. A [`Parcel`] is a
+//! flush on its way to another gateway.
 
 mod flight;
+mod flush;
 mod landing;
+mod parcel;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-pub use self::flight::Flight;
+pub use self::flight::{Flight, Tried};
+pub use self::flush::Flush;
+pub use self::parcel::Parcel;
 use self::slots::Slots;
 use self::times::PutTimes;
 use super::replica::Replica;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::commit::{Proposal, SegmentRef, WriterInfo};
-use crate::format::slice::Slice;
+use crate::format::commit::WriterInfo;
 use crate::id::Slot;
 
 /// How a committer writes.
@@ -47,19 +52,6 @@ impl Default for CommitterOptions {
             retry_pause_max: Duration::from_secs(1),
         }
     }
-}
-
-/// What goes into one slot: proposals, the slices they name, the rows.
-#[derive(Clone, Debug, Default)]
-pub struct Flush {
-    /// In the order in which they are folded.
-    pub proposals: Vec<Proposal>,
-    /// Segments that were uploaded before.
-    pub segments: Vec<SegmentRef>,
-    /// The slices.
-    pub slices: Vec<Slice>,
-    /// The rows of the slices at home in the commit.
-    pub body: Vec<Bytes>,
 }
 
 /// What is seen of the store while writing; a health watch listens.
