@@ -15,7 +15,9 @@ impl Member for Gateway {
         let open = name.and_then(|name| self.inner.databases.lock().get(&name).cloned());
         match open {
             Some(open) => open.ingress().accept(&request.parcel),
-            None => ProposeAnswer::new(Taken::NoSuchDatabase, "this gateway does not have that database open"),
+            None => {
+                ProposeAnswer::new(Taken::NoSuchDatabase, "this gateway does not have that database open")
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use frazil_log::store::{CreateOutcome, PutPayload, paths};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::handover::Due;
+use super::kept::{self, Kept};
 use super::{Ingress, Queued, Ready};
 use crate::metrics::AckStage;
 use crate::produce::accumulator::Decision;
@@ -140,13 +141,16 @@ impl Ingress {
     }
 
     /// Writes own requests and flushes of others into one slot. Who loses it hands its own over to the winner (rule 14); what others
-    /// handed over stays here.
+    /// handed over stays here. The rows are in the tail ring before anybody can be woken by the fold.
     async fn write(&self, mut flight: Flight, built: Built, ready: Vec<Ready>) -> Result<()> {
         let inner = &self.inner;
-        let mut own = upload::segments(&inner.replica, built).await?;
+        let Built { flush: mut own, uploads, rows } = built;
+        own.segments = upload::segments(&inner.replica, uploads).await?;
+        let mut kept: Vec<Kept> = rows.into_iter().map(Kept::Decoded).collect();
         let (mut others, mut inside) = (Flush::default(), own.body_bytes());
         for Ready { flush, .. } in &ready {
             let mut flush = flush.clone();
+            kept.extend(Kept::encoded(&flush));
             inside += flush.body_bytes();
             if inside > inner.options.inline_bytes_max {
                 flush = upload::outside(&inner.replica, flush).await?;
@@ -159,12 +163,14 @@ impl Ingress {
             if all.proposals.is_empty() {
                 return Ok(());
             }
-            if let Tried::Folded(_) = flight.try_write(&all).await? {
+            let keep = |commit| kept::keep(&inner.tail, commit, &all, &kept);
+            if let Tried::Folded(_) = flight.try_write(&all, keep).await? {
                 return Ok(());
             }
             if !own.proposals.is_empty()
                 && let Some(leader) = self.leader()
             {
+                kept.drain(..own.slices.len());
                 self.hand_over_flush(std::mem::take(&mut own), leader);
             }
         }

@@ -77,10 +77,12 @@ impl Ingress {
                 Ok(built) => built,
                 Err(error) => return ingress.fail(&pending, error),
             };
-            match upload::segments(&ingress.inner.replica, built).await {
-                Ok(flush) => ingress.see_through(flush, leader).await,
-                Err(error) => ingress.fail(&pending, error),
+            let mut flush = built.flush;
+            match upload::segments(&ingress.inner.replica, built.uploads).await {
+                Ok(segments) => flush.segments = segments,
+                Err(error) => return ingress.fail(&pending, error),
             }
+            ingress.see_through(flush, leader).await;
         });
     }
 
@@ -145,7 +147,12 @@ impl Ingress {
         match timeout(ACCEPT_TIME, peers.propose(&leader.address, request)).await {
             Ok(Ok(answer)) if answer.taken() == Taken::Accepted => HandOver::Folded,
             Ok(Ok(answer)) => {
-                tracing::debug!(leader = leader.address, taken = answer.taken().label(), why = answer.why, "not taken");
+                tracing::debug!(
+                    leader = leader.address,
+                    taken = answer.taken().label(),
+                    why = answer.why,
+                    "not taken"
+                );
                 HandOver::Refused
             }
             Ok(Err(error)) => {

@@ -13,6 +13,7 @@
 mod accept;
 mod flusher;
 mod handover;
+mod kept;
 mod submit;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use super::door::Door;
 use super::flush::{Act, Pending};
 use super::health::Health;
 use super::router::Router;
+use crate::consume::tail::TailRing;
 use crate::metrics::{AckStage, Metrics};
 use crate::peers::transport::Transport;
 
@@ -137,6 +139,7 @@ struct Inner {
     router: Mutex<Router>,
     health: Arc<Health>,
     metrics: Metrics,
+    tail: TailRing,
     names: AtomicU64,
     accumulator: Mutex<Accumulator<Queued>>,
     wake: Notify,
@@ -191,6 +194,7 @@ impl Ingress {
         options: IngressOptions,
         health: Arc<Health>,
         metrics: Metrics,
+        tail: TailRing,
     ) -> Self {
         let env = replica.env().clone();
         let heard = (Arc::clone(&health), metrics.clone());
@@ -222,6 +226,7 @@ impl Ingress {
             writer,
             health,
             metrics,
+            tail,
         });
         let flusher = Self { inner };
         let ingress = flusher.clone();
@@ -237,6 +242,11 @@ impl Ingress {
     /// What writes the slots; it also takes proposals that another gateway named.
     pub fn committer(&self) -> &Committer {
         &self.inner.committer
+    }
+
+    /// The newest rows, of this log and of others.
+    pub fn tail(&self) -> &TailRing {
+        &self.inner.tail
     }
 
     /// Bytes that wait or fly, and the most that may.

@@ -150,7 +150,9 @@ impl Ingress {
 
     fn give_up(&self, pending: &Pending, left_before: bool) -> Failure {
         self.inner.replica.forget(&pending.name);
-        let waiting = self.inner.accumulator.lock().remove(|queued| matches!(queued, Queued::Fresh { pending: waiting, .. } if waiting.name == pending.name));
+        let waiting = self.inner.accumulator.lock().remove(
+            |queued| matches!(queued, Queued::Fresh { pending: waiting, .. } if waiting.name == pending.name),
+        );
         if waiting && !left_before { Failure::NotProposed } else { Failure::Unknown }
     }
 

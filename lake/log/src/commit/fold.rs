@@ -67,7 +67,15 @@ impl Fold {
     /// Begins after a checkpoint (or slot 0), whose slots lie in `pages`.
     pub fn new(state: State, pages: Vec<PageRef>) -> Self {
         let hashes = BTreeMap::from([(state.next(), state.log_hash())]);
-        Self { state, pages, due: Vec::new(), recent: PlaceMap::new(), hashes, puts: BTreeMap::new(), writers: Writers::default() }
+        Self {
+            state,
+            pages,
+            due: Vec::new(),
+            recent: PlaceMap::new(),
+            hashes,
+            puts: BTreeMap::new(),
+            writers: Writers::default(),
+        }
     }
 
     /// Folds the next slot. On an error nothing has changed.

@@ -73,7 +73,10 @@ mod tests {
         writers.note(1, &writer(1, "a:1"));
         writers.note(2, &writer(2, "b:1"));
         writers.note(3, &writer(3, ""));
-        assert_eq!(writers.leader().map(|leader| (leader.info.address.as_str(), leader.slot)), Some(("b:1", 2)));
+        assert_eq!(
+            writers.leader().map(|leader| (leader.info.address.as_str(), leader.slot)),
+            Some(("b:1", 2))
+        );
         writers.note(4, &writer(1, "a:1"));
         assert_eq!(writers.leader().map(|leader| leader.slot), Some(4));
         assert_eq!(writers.iter().count(), 3);

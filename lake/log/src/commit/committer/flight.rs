@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::landing::Landed;
 use super::{Committer, Flush};
 use crate::error::Result;
+use crate::format::segment::ObjectId;
 use crate::id::Slot;
 
 /// A slot that is about to be written.
@@ -42,20 +43,25 @@ impl Flight {
     /// Only such as no later attempt can mend: a header over the limit, a fold that stopped.
     pub async fn write(mut self, flush: Flush) -> Result<Slot> {
         loop {
-            if let Tried::Folded(slot) = self.try_write(&flush).await? {
+            if let Tried::Folded(slot) = self.try_write(&flush, |_| {}).await? {
                 return Ok(slot);
             }
         }
     }
 
     /// Writes a flush to one slot. Lost: the winner's slot is folded, and the flight has another slot; the same proposals may be
-    /// written there, or be handed over to the winner (rule 14).
+    /// written there, or be handed over to the winner (rule 14). `leaves` is told before the PUT leaves which object it makes if it
+    /// wins: its slot may be folded, and its rows asked for, before the PUT is answered.
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub async fn try_write(&mut self, flush: &Flush) -> Result<Tried> {
+    pub async fn try_write(
+        &mut self,
+        flush: &Flush,
+        leaves: impl Fn(ObjectId) + Send + Sync,
+    ) -> Result<Tried> {
         let inner = Arc::clone(&self.committer.inner);
-        if self.committer.fly(self.slot, flush).await? == Landed::Ours {
+        if self.committer.fly(self.slot, flush, &leaves).await? == Landed::Ours {
             inner.replica.wait_for(self.slot + 1).await;
             return Ok(Tried::Folded(self.slot));
         }

@@ -81,7 +81,9 @@ impl Parcel {
             let rows = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
             let rows = rows.and_then(|(start, end)| body.get(start..end));
             if rows.map(xxh3_64) != Some(slice.checksum) {
-                return Err(Error::corrupt(format!("{NAME}: the rows at {range:?} are not what its slice says")));
+                return Err(Error::corrupt(format!(
+                    "{NAME}: the rows at {range:?} are not what its slice says"
+                )));
             }
         }
         let body = if body.is_empty() { Vec::new() } else { vec![body] };

@@ -48,7 +48,9 @@ fn bytes_of(parcel: &Parcel) -> Bytes {
 fn content(flush: &Flush, index: u32) -> Option<(Slice, String)> {
     let slice = flush.slices.get(index as usize)?;
     let place = match slice.home {
-        SliceHome::Segment(segment) => format!("{:?} {}", flush.segments[segment as usize], slice.body_offset),
+        SliceHome::Segment(segment) => {
+            format!("{:?} {}", flush.segments[segment as usize], slice.body_offset)
+        }
         SliceHome::Here => {
             let body = flush.body.concat();
             let range = slice.object_range(0);
