@@ -44,8 +44,10 @@ fn bytes_of(parcel: &Parcel) -> Bytes {
     parcel.seal().unwrap().concat().into()
 }
 
+type Content = Option<(Slice, String)>;
+
 /// A slice with its bytes, or the segment that holds them, wherever it stands in a flush.
-fn content(flush: &Flush, index: u32) -> Option<(Slice, String)> {
+fn content(flush: &Flush, index: u32) -> Content {
     let slice = flush.slices.get(index as usize)?;
     let place = match slice.home {
         SliceHome::Segment(segment) => {
@@ -61,7 +63,7 @@ fn content(flush: &Flush, index: u32) -> Option<(Slice, String)> {
 }
 
 /// What each proposal says, its slices as their contents.
-fn meaning(flush: &Flush) -> Vec<(String, Vec<Option<(Slice, String)>>)> {
+fn meaning(flush: &Flush) -> Vec<(String, Vec<Content>)> {
     let one = |proposal: &crate::format::commit::Proposal| {
         let mut said = proposal.clone();
         let mut contents = Vec::new();
