@@ -13,8 +13,6 @@ mod flush;
 mod landing;
 mod parcel;
 mod slots;
-#[cfg(test)]
-mod tests;
 mod times;
 
 use std::sync::Arc;

@@ -7,6 +7,9 @@
 //! * each proposal is named by the gateway that sends it: what was handed over once is never handed on;
 //! * it holds only what requests make: no roll-up, no beginning of a log.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 

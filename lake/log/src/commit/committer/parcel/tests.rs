@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Flush, Parcel};
+use super::Parcel;
+use crate::commit::committer::Flush;
 use crate::error::ErrorKind;
 use crate::format::commit::{Commit, CommitHeader};
 use crate::format::entry::Entry;
