@@ -94,6 +94,10 @@ pub struct Metrics {
     pub rows_produced_total: Counter,
     /// Rows handed out.
     pub rows_consumed_total: Counter,
+    /// Late PUTs that were sent a second time.
+    pub hedges_sent_total: Counter,
+    /// Second copies that were answered first.
+    pub hedges_won_total: Counter,
 }
 
 fn latency() -> Histogram {
@@ -108,6 +112,8 @@ impl Default for Metrics {
             handed_in_total: Family::default(),
             rows_produced_total: Counter::default(),
             rows_consumed_total: Counter::default(),
+            hedges_sent_total: Counter::default(),
+            hedges_won_total: Counter::default(),
         }
     }
 }
@@ -131,6 +137,16 @@ impl Metrics {
             "frazil_handed_in",
             "Flushes that other gateways offered to this one",
             self.handed_in_total.clone(),
+        );
+        registry.register(
+            "frazil_hedges_sent",
+            "Late PUTs that were sent a second time",
+            self.hedges_sent_total.clone(),
+        );
+        registry.register(
+            "frazil_hedges_won",
+            "Second copies of PUTs that were answered first",
+            self.hedges_won_total.clone(),
         );
     }
 

@@ -85,7 +85,9 @@ impl Ingress {
 
     fn decide(&self, in_flight: usize) -> Decision {
         let free = self.inner.committer.flights_free();
-        self.inner.accumulator.lock().decide(self.clock(), in_flight, free)
+        let mut accumulator = self.inner.accumulator.lock();
+        accumulator.charge(self.inner.hedges_unpaid.swap(0, Ordering::SeqCst));
+        accumulator.decide(self.clock(), in_flight, free)
     }
 
     async fn flush(&self) {
@@ -145,7 +147,7 @@ impl Ingress {
     async fn write(&self, mut flight: Flight, built: Built, ready: Vec<Ready>) -> Result<()> {
         let inner = &self.inner;
         let Built { flush: mut own, uploads, rows } = built;
-        own.segments = upload::segments(&inner.replica, uploads).await?;
+        own.segments = upload::segments(&inner.committer, uploads).await?;
         let mut kept: Vec<Kept> = rows.into_iter().map(Kept::Decoded).collect();
         let (mut others, mut inside) = (Flush::default(), own.body_bytes());
         for Ready { flush, .. } in &ready {
@@ -153,7 +155,7 @@ impl Ingress {
             kept.extend(Kept::encoded(&flush));
             inside += flush.body_bytes();
             if inside > inner.options.inline_bytes_max {
-                flush = upload::outside(&inner.replica, flush).await?;
+                flush = upload::outside(&inner.committer, flush).await?;
             }
             others.append(flush)?;
         }

@@ -78,7 +78,7 @@ impl Ingress {
                 Err(error) => return ingress.fail(&pending, error),
             };
             let mut flush = built.flush;
-            match upload::segments(&ingress.inner.replica, built.uploads).await {
+            match upload::segments(&ingress.inner.committer, built.uploads).await {
                 Ok(segments) => flush.segments = segments,
                 Err(error) => return ingress.fail(&pending, error),
             }

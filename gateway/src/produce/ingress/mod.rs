@@ -151,6 +151,8 @@ struct Inner {
     /// Why a flush could not be built, for the requests in it.
     failed: Mutex<BTreeMap<ProposalName, Arc<Error>>>,
     door: Door,
+    /// Second copies of PUTs that have not cost a token of the flush budget yet.
+    hedges_unpaid: Arc<AtomicU64>,
     draining: AtomicBool,
     started: Moment,
 }
@@ -198,6 +200,8 @@ impl Ingress {
     ) -> Self {
         let env = replica.env().clone();
         let heard = (Arc::clone(&health), metrics.clone());
+        let hedges_unpaid = Arc::new(AtomicU64::new(0));
+        let unpaid = Arc::clone(&hedges_unpaid);
         let listener = Arc::new(move |seen: PutSeenAs| match seen {
             PutSeenAs::Answered(took) => {
                 heard.0.succeeded();
@@ -205,12 +209,18 @@ impl Ingress {
             }
             PutSeenAs::Folded(after) => heard.1.ack_stage(AckStage::Order, after),
             PutSeenAs::Failed(error) => heard.0.failed(error.kind(), &error.to_string()),
+            PutSeenAs::Hedged => {
+                unpaid.fetch_add(1, Ordering::SeqCst);
+                heard.1.hedges_sent_total.inc();
+            }
+            PutSeenAs::HedgeWon => drop(heard.1.hedges_won_total.inc()),
         });
         let committer = Committer::new(replica.clone(), writer.clone(), options.committer.clone(), listener);
         let inner = Arc::new(Inner {
             memory: Arc::new(Semaphore::new(options.buffer_bytes_max.min(Semaphore::MAX_PERMITS))),
             accumulator: Mutex::new(Accumulator::new(options.limits)),
             door: Door::default(),
+            hedges_unpaid,
             names: AtomicU64::new(0),
             wake: Notify::new(),
             idle: Notify::new(),

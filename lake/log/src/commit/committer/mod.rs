@@ -5,14 +5,18 @@
 //! * an Unknown slot is asked for again with the same bytes, never given up for the next (A-x6);
 //! * a flush that lost its slot goes into a later one under the same names (rule 1), so nothing is doubled.
 //!
-//! Start reading at [`Flight::write`]; one slot's PUTs and what their answers mean are in [`landing`]. A [`Parcel`] is a
-//! flush on its way to another gateway.
+//! Start reading at [`Flight::write`]; one slot's PUTs and what their answers mean are in [`landing`], second copies of late ones
+//! in [`hedge`]. A [`Parcel`] is a flush on its way to another gateway.
 
 mod flight;
 mod flush;
+pub mod hedge;
 mod landing;
+mod lateness;
 mod parcel;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use std::sync::Arc;
@@ -23,6 +27,8 @@ use tokio::sync::Semaphore;
 
 pub use self::flight::{Flight, Tried};
 pub use self::flush::Flush;
+use self::hedge::Hedger;
+pub use self::lateness::HedgeOptions;
 pub use self::parcel::Parcel;
 use self::slots::Slots;
 use self::times::PutTimes;
@@ -40,6 +46,8 @@ pub struct CommitterOptions {
     pub retry_pause: Duration,
     /// The longest pause.
     pub retry_pause_max: Duration,
+    /// When a late PUT is sent again.
+    pub hedge: HedgeOptions,
 }
 
 impl Default for CommitterOptions {
@@ -48,6 +56,7 @@ impl Default for CommitterOptions {
             flights_max: 4,
             retry_pause: Duration::from_millis(50),
             retry_pause_max: Duration::from_secs(1),
+            hedge: HedgeOptions::default(),
         }
     }
 }
@@ -61,6 +70,10 @@ pub enum PutSeenAs {
     Folded(Duration),
     /// It did not answer, or with an error.
     Failed(Arc<Error>),
+    /// It is late, and a second copy leaves.
+    Hedged,
+    /// The second copy was answered first.
+    HedgeWon,
 }
 
 /// Listens to the outcome of every PUT.
@@ -79,6 +92,7 @@ struct Inner {
     permits: Arc<Semaphore>,
     slots: Mutex<Slots>,
     times: Mutex<PutTimes>,
+    hedger: Hedger,
     listener: PutListener,
 }
 
@@ -97,7 +111,10 @@ impl Committer {
         listener: PutListener,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(options.flights_max));
+        let (store, env) = (replica.store().clone(), replica.env().clone());
+        let hedger = Hedger::new(store, env, options.hedge, Arc::clone(&listener));
         let inner = Inner {
+            hedger,
             replica,
             writer,
             options,
@@ -122,6 +139,11 @@ impl Committer {
     /// Waits until one more flush could be in flight, whoever's flight ends.
     pub async fn flight_freed(&self) {
         drop(self.inner.permits.acquire().await); // never closed
+    }
+
+    /// What sends late PUTs again; segments go through it too.
+    pub fn hedger(&self) -> &Hedger {
+        &self.inner.hedger
     }
 
     /// A quantile of the last PUT times.
