@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Answer, Failure, Ingress, Queued, Request};
+use crate::app::Admission;
 use crate::produce::flush::{self, Pending};
 
 /// The pause before a request that met a gap is proposed again, unless a slot is folded first.
@@ -20,6 +21,11 @@ const GAP_PAUSE: Duration = Duration::from_millis(20);
 impl Ingress {
     /// Brings a request into the log and waits for its verdict.
     pub async fn submit(&self, request: Request) -> Result<Answer, Failure> {
+        self.submit_in_order(request, &Admission::default()).await
+    }
+
+    /// As [`Self::submit`], and tells `admission` once it is queued: what is submitted afterwards comes after it.
+    pub async fn submit_in_order(&self, request: Request, admission: &Admission) -> Result<Answer, Failure> {
         if self.inner.draining.load(Ordering::SeqCst) {
             return Err(Failure::Draining);
         }
@@ -44,7 +50,7 @@ impl Ingress {
                 }
             }
         };
-        self.propose(request).await
+        self.propose(request, admission).await
     }
 
     /// Rule 13: whose clock is far from the store's does not write. A difference may be that of a machine that slept since the last
@@ -86,7 +92,7 @@ impl Ingress {
         }
     }
 
-    async fn propose(&self, request: Request) -> Result<Answer, Failure> {
+    async fn propose(&self, request: Request, admission: &Admission) -> Result<Answer, Failure> {
         let replica = &self.inner.replica;
         let deadline = request.deadline;
         let mut pending = self.name(request);
@@ -95,6 +101,7 @@ impl Ingress {
         loop {
             let verdict = replica.expect(pending.name);
             self.queue(pending.clone());
+            admission.tell();
             let fate = match timeout_at(deadline, verdict).await {
                 Ok(Ok(fate)) => fate,
                 Ok(Err(_)) => match self.after_silence(&pending)? {
