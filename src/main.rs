@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod cache;
 mod client;
 mod cmd;
 mod config;

@@ -60,7 +60,7 @@ async fn an_own_fresh_object_is_read_without_a_request() {
     let probe = Arc::new(Probe::default());
     let store = in_memory(&probe, 64 << 20);
     let bytes = content(1, 2 * P + 100);
-    let payload: PutPayload = bytes.chunks(300_000).map(|chunk| Bytes::copy_from_slice(chunk)).collect();
+    let payload: PutPayload = bytes.chunks(300_000).map(Bytes::copy_from_slice).collect();
     store.put_opts(&Path::from("tail/a"), payload, create()).await.unwrap();
     assert!(read(&store, "tail/a", 0..3 * P).await.unwrap() == bytes);
     assert!(
