@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod bucket;
 mod cache;
 mod client;
 mod cmd;

@@ -13,6 +13,8 @@ use frazil_compactor::{Janitor, JanitorOptions};
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::http;
 use frazil_gateway::metrics::Metrics;
+use frazil_gateway::peers::grpc::GrpcTransport;
+use frazil_gateway::peers::transport::Transport;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::ingress::IngressOptions;
 use frazil_gateway::service::{Database, Gateway, Parts};
@@ -141,7 +143,7 @@ pub async fn gateway(
         env: env.clone(),
         protocol,
         writer,
-        ingress: ingress_options(&settings),
+        ingress: IngressOptions { peers: Some(peers(&settings)?), ..ingress_options(&settings) },
         registry: Arc::new(registry),
         metrics,
         tail,
@@ -151,6 +153,7 @@ pub async fn gateway(
         request_bytes_max: settings.request_bytes_max,
         bodies_bytes_max: settings.buffer_bytes_max.max(settings.request_bytes_max),
         request_deadline: settings.request_deadline,
+        member: Some(Arc::new(gateway.clone())),
         ..http::Options::default()
     };
     let router = http::router(Arc::new(gateway.clone()), &env, options);
@@ -174,6 +177,12 @@ pub async fn gateway(
         drop(tokio::time::timeout(CACHE_CLOSE_LIMIT, cache.close()).await);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The way to other gateways; they take the token that this one asks for.
+fn peers(settings: &Settings) -> anyhow::Result<Arc<dyn Transport>> {
+    let transport = GrpcTransport::new(settings.token.as_deref());
+    Ok(Arc::new(transport.map_err(|error| anyhow::anyhow!("{error}"))?))
 }
 
 fn janitor_options(settings: &Settings) -> JanitorOptions {
