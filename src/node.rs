@@ -16,7 +16,7 @@ use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::ingress::IngressOptions;
 use frazil_gateway::service::{Database, Gateway, Parts};
-use frazil_log::commit::committer::{Committer, CommitterOptions};
+use frazil_log::commit::committer::{Committer, CommitterOptions, HedgeOptions};
 use frazil_log::commit::replica::Replica;
 use frazil_log::env::Env;
 use frazil_log::format::commit::WriterInfo;
@@ -181,6 +181,10 @@ fn ingress_options(settings: &Settings) -> IngressOptions {
         },
         inline_bytes_max: settings.inline_bytes_max,
         buffer_bytes_max: settings.buffer_bytes_max,
+        committer: CommitterOptions {
+            hedge: HedgeOptions { enabled: settings.hedge, ..HedgeOptions::default() },
+            ..CommitterOptions::default()
+        },
         ..IngressOptions::default()
     }
 }

@@ -58,6 +58,10 @@ pub struct Metrics {
     pub rows_produced_total: Counter,
     /// Rows handed out.
     pub rows_consumed_total: Counter,
+    /// Late PUTs that were sent a second time.
+    pub hedges_sent_total: Counter,
+    /// Second copies that were answered first.
+    pub hedges_won_total: Counter,
 }
 
 fn latency() -> Histogram {
@@ -70,6 +74,8 @@ impl Default for Metrics {
             ack_stage_seconds: Family::new_with_constructor(latency),
             rows_produced_total: Counter::default(),
             rows_consumed_total: Counter::default(),
+            hedges_sent_total: Counter::default(),
+            hedges_won_total: Counter::default(),
         }
     }
 }
@@ -84,6 +90,16 @@ impl Metrics {
         );
         registry.register("frazil_rows_produced", "Rows acknowledged", self.rows_produced_total.clone());
         registry.register("frazil_rows_consumed", "Rows handed out", self.rows_consumed_total.clone());
+        registry.register(
+            "frazil_hedges_sent",
+            "Late PUTs that were sent a second time",
+            self.hedges_sent_total.clone(),
+        );
+        registry.register(
+            "frazil_hedges_won",
+            "Second copies of PUTs that were answered first",
+            self.hedges_won_total.clone(),
+        );
     }
 
     /// Notes one stage of one acknowledgement.
