@@ -6,6 +6,7 @@ mod bench;
 mod bucket;
 mod completions;
 mod consume;
+mod cost;
 mod database;
 mod process;
 mod produce;
@@ -55,6 +56,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Say how a gateway and its store are doing
     Status(status::Args),
+    /// Requests and bytes to dollars a month: of a gateway, a store, or a load in words
+    Cost(cost::Args),
     /// Measure, next to the raw store in the same run
     Bench(bench::Args),
     /// Print completions for a shell
@@ -76,6 +79,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Status(args) => status::run(args),
+        Command::Cost(args) => cost::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Completions(args) => completions::run(args),
     };

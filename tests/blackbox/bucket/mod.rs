@@ -1,5 +1,6 @@
 //! What an operator is told about the bucket: at the start of a process, by doctor, at set-up.
 
+mod cost;
 mod denied;
 mod doctor;
 mod refused;
