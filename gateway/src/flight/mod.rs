@@ -6,9 +6,10 @@
 //! * memory is bounded for each stream, whatever its client does.
 //!
 //! Start reading at [`service`]; rows in are in [`put`], rows out in [`get`], what there is in [`info`], the rest in [`actions`];
-//! [`names`] reads descriptors and tickets, [`status`] says problems as gRPC does.
+//! [`names`] reads descriptors and tickets, [`status`] says problems as gRPC does. [`client`] is the other end, for measurements.
 
 mod actions;
+pub mod client;
 mod get;
 mod info;
 mod names;
