@@ -213,6 +213,18 @@ def infos_tell_what_there_is():
     refused(lambda: client.get_schema(path("told_one")), "no-such-table")
 
 
+def a_table_changes_and_old_rows_are_read():
+    before = create("changed")["schema_id"]
+    put(path("changed"), [ROWS])
+    alter = {"table": "changed", "alter": [{"add": {"name": "ref", "type": "STRING"}}], "schema_id": before}
+    altered = json.loads(next(client.do_action(("table.alter", json.dumps(alter).encode()))).body.to_pybytes())
+    assert altered["schema_id"] != before
+    refused(lambda: list(client.do_action(("table.alter", json.dumps(alter).encode()))), "schema-changed")
+    wide = ROWS.append_column("ref", pa.array(["r"] * 100))
+    assert put(path("changed"), [wide], wide.schema)[1] is None
+    assert get("changed").read_all().column("ref").to_pylist() == [None] * 100 + ["r"] * 100
+
+
 for name, behaviour in list(globals().items()):
     if callable(behaviour) and "_" in name and behaviour.__module__ == "__main__":
         behaviour()
