@@ -1,7 +1,7 @@
 //! Three gateways and a janitor on one bucket, any of them killed at any time: `just crash-fleet 50`.
 //!
 //! Writers go through all gateways at once (see `tests/checker`); a victim is drawn, killed with -9, and started again after a pause that
-//! is drawn too, so that at times several are dead together. `FRAZIL_CRASH_SEED` repeats the draws. With a binary of the feature
+//! is drawn too, so that at times several are dead together. `FRAZIL_CRASH_FLIGHT` adds writers by Flight, `FRAZIL_CRASH_SEED` repeats the draws. With a binary of the feature
 //! `scaled-protocol` in `FRAZIL_BIN`, and its variables set, checkpoints and trim happen under the kills too.
 
 use std::path::Path;
@@ -82,6 +82,10 @@ async fn a_fleet_under_kill_9_loses_and_doubles_nothing() {
     let mut arguments = vec!["--journal", path(&journal), "--buckets", "3"];
     let writers = setting("FRAZIL_CRASH_WRITERS").unwrap_or_else(|| "4".to_owned());
     arguments.extend(["--writers", &writers]);
+    let flight = setting("FRAZIL_CRASH_FLIGHT").unwrap_or_default();
+    if !flight.is_empty() {
+        arguments.extend(["--flight", &flight]);
+    }
     let mut checker = Checker::start(&urls, seconds, &arguments);
     let kills = kill_at_random(&mut fleet, &mut checker, count, seed).await;
     println!("fleet: seed {seed}, kills {}", kills.join(", "));
@@ -102,16 +106,19 @@ async fn kill_at_random(fleet: &mut [Member], checker: &mut Checker, count: u64,
             sleep_until(next.min(Instant::now() + Duration::from_millis(20))).await;
         }
         assert!(checker.runs(), "the checker ended before kill {n}: {}", checker.words());
-        let victim = random.random_range(0..fleet.len());
+        let alive: Vec<usize> = (0..fleet.len()).filter(|at| fleet[*at].process.is_some()).collect();
+        let drawn = random.random_range(0..fleet.len());
         let dead_for = Duration::from_millis(random.random_range(DEAD_MS));
+        // All may be dead: then the one that was drawn comes back only to be killed.
+        let victim = alive.get(drawn % alive.len().max(1)).copied().unwrap_or(drawn);
         let member = &mut fleet[victim];
-        // One that is dead is only dead for longer.
-        if member.process.is_some() {
-            let words = member.process.as_ref().map(Process::words).unwrap_or_default();
-            let ended = member.kill();
-            assert!(ended.is_none(), "{} had ended by itself ({ended:?}, seed {seed}): {words}", member.name);
-            killed[victim] += 1;
+        if member.process.is_none() {
+            member.process = Some(member.start.process());
         }
+        let words = member.process.as_ref().map(Process::words).unwrap_or_default();
+        let ended = member.kill();
+        assert!(ended.is_none(), "{} had ended by itself ({ended:?}, seed {seed}): {words}", member.name);
+        killed[victim] += 1;
         member.again = Instant::now() + dead_for;
     }
     while fleet.iter().any(|member| member.process.is_none()) {
