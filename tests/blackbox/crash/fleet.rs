@@ -54,6 +54,22 @@ impl Member {
     }
 }
 
+/// All of them; a test that fails says what each wrote since it was started last.
+struct Fleet(Vec<Member>);
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for member in &mut self.0 {
+            let ended = member.process.as_mut().and_then(Process::ended);
+            let words = member.process.as_ref().map(Process::words).unwrap_or_default();
+            println!("{}, ended: {ended:?}: {words}", member.name);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_fleet_under_kill_9_loses_and_doubles_nothing() {
     let number = |name: &str, otherwise: u64| {
@@ -67,7 +83,7 @@ async fn a_fleet_under_kill_9_loses_and_doubles_nothing() {
     let addresses: Vec<String> = (0..GATEWAYS).map(|_| free_address()).collect();
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
-    let mut fleet: Vec<Member> = addresses
+    let members = addresses
         .iter()
         .enumerate()
         .map(|(n, address)| {
@@ -87,7 +103,7 @@ async fn a_fleet_under_kill_9_loses_and_doubles_nothing() {
         arguments.extend(["--flight", &flight]);
     }
     let mut checker = Checker::start(&urls, seconds, &arguments);
-    let kills = kill_at_random(&mut fleet, &mut checker, count, seed).await;
+    let kills = kill_at_random(&mut fleet.0, &mut checker, count, seed).await;
     println!("fleet: seed {seed}, kills {}", kills.join(", "));
     let acked = checker.verdict(Duration::from_secs(300)).await;
     check_afterwards(&store, &journal, acked).await;
