@@ -83,14 +83,11 @@ async fn a_fleet_under_kill_9_loses_and_doubles_nothing() {
     let addresses: Vec<String> = (0..GATEWAYS).map(|_| free_address()).collect();
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
-    let members = addresses
-        .iter()
-        .enumerate()
-        .map(|(n, address)| {
-            Member::new(format!("gateway {n}"), Start::new("gateway", &store).listen(address))
-        })
-        .collect();
-    fleet.push(Member::new("compactor".to_owned(), Start::new("compactor", &store)));
+    let gateways = addresses.iter().enumerate().map(|(n, address)| {
+        Member::new(format!("gateway {n}"), Start::new("gateway", &store).listen(address))
+    });
+    let mut fleet = Fleet(gateways.collect());
+    fleet.0.push(Member::new("compactor".to_owned(), Start::new("compactor", &store)));
 
     let scratch = tempfile::tempdir().expect("a temporary directory can be made");
     let journal = scratch.path().join("acks.jsonl");
