@@ -161,7 +161,8 @@ async fn by_bytes(
             buckets.insert(kept.key, janitor.replica.places(&kept.key, from..kept.next).await?);
         }
     }
-    if stored_bytes(buckets.values().flatten()) > bytes_min.saturating_add(bytes_min / u64::from(SLACK_PART)) {
+    if stored_bytes(buckets.values().flatten()) > bytes_min.saturating_add(bytes_min / u64::from(SLACK_PART))
+    {
         ends.extend(beyond_bytes(&buckets, bytes_min));
     }
     Ok(())

@@ -93,7 +93,8 @@ async fn referenced(janitor: &Janitor, memory: &mut Memory) -> Result<BTreeSet<S
     recent.extend(memory.referenced.values().cloned());
     let fold = replica.fold();
     let tables = fold.state.tables();
-    let is_kept = |key: &StreamKey, end: Offset| tables.known(key.table).is_some() && tables.tail(key).earliest < end;
+    let is_kept =
+        |key: &StreamKey, end: Offset| tables.known(key.table).is_some() && tables.tail(key).earliest < end;
     let kept = recent.iter().flatten().filter(|((key, _), end)| is_kept(key, **end));
     Ok(kept.map(|((_, id), _)| *id).collect())
 }

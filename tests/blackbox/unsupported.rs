@@ -48,10 +48,9 @@ async fn a_parameter_of_a_later_version_is_named() {
 #[tokio::test]
 async fn an_option_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
-    for (extra, what) in [
-        (r#""primary_key":["id"]"#, "primary_key"),
-        (r#""options":{"lake.enabled":true}"#, "lake.enabled"),
-    ] {
+    for (extra, what) in
+        [(r#""primary_key":["id"]"#, "primary_key"), (r#""options":{"lake.enabled":true}"#, "lake.enabled")]
+    {
         names(&frazil.http.put(&table("hoar"), &format!("{{{COLUMNS},{extra}}}")).await, what);
     }
     frazil.http.get(&table("hoar")).await.problem(404, "no-such-table");

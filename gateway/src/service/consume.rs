@@ -135,11 +135,7 @@ fn tail_of(database: &Database, table: &Table, bucket: Bucket) -> BucketTail {
 }
 
 /// The first bucket whose rows at a position are no longer kept.
-fn no_longer_kept(
-    database: &Database,
-    table: &Table,
-    from: &BTreeMap<Bucket, Offset>,
-) -> Option<Problem> {
+fn no_longer_kept(database: &Database, table: &Table, from: &BTreeMap<Bucket, Offset>) -> Option<Problem> {
     let expired = |(bucket, from): (&Bucket, &Offset)| {
         let earliest = tail_of(database, table, *bucket).earliest;
         (*from < earliest).then_some((*bucket, *from, earliest))

@@ -15,7 +15,10 @@ pub fn older_than(places: &[Place], cutoff: TimeMicros) -> Option<Offset> {
 
 /// The offsets up to which the oldest places of a table can go, so that at least `bytes_min` stay; only buckets of which
 /// something goes. Each bucket's places ascend, without a gap.
-pub fn beyond_bytes(buckets: &BTreeMap<StreamKey, Vec<Place>>, bytes_min: u64) -> BTreeMap<StreamKey, Offset> {
+pub fn beyond_bytes(
+    buckets: &BTreeMap<StreamKey, Vec<Place>>,
+    bytes_min: u64,
+) -> BTreeMap<StreamKey, Offset> {
     let mut left = stored_bytes(buckets.values().flatten());
     let mut ends = BTreeMap::new();
     let first = |(key, places): (&StreamKey, &Vec<Place>)| Some((places.first()?.time, *key, 0));

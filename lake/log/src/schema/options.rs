@@ -270,10 +270,11 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let factor = BYTE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim_start()));
-    let bytes = number.parse::<u64>().ok().zip(factor).and_then(|(number, (_, factor))| number.checked_mul(*factor));
-    bytes
-        .filter(|bytes| (1..=BYTES_MAX).contains(bytes))
-        .ok_or_else(|| Error::invalid(format!("expected a size such as 512MiB or 10GiB, found {}", quoted(text))))
+    let bytes =
+        number.parse::<u64>().ok().zip(factor).and_then(|(number, (_, factor))| number.checked_mul(*factor));
+    bytes.filter(|bytes| (1..=BYTES_MAX).contains(bytes)).ok_or_else(|| {
+        Error::invalid(format!("expected a size such as 512MiB or 10GiB, found {}", quoted(text)))
+    })
 }
 
 /// A size in its canonical text: the largest of `PiB TiB GiB MiB KiB B` that divides it.
@@ -355,7 +356,10 @@ mod tests {
 
     #[test]
     fn an_error_names_the_option_and_what_is_expected() {
-        assert_eq!(error("colour", "red"), "option colour is not known; known are compression, retention, retention.bytes");
+        assert_eq!(
+            error("colour", "red"),
+            "option colour is not known; known are compression, retention, retention.bytes"
+        );
         assert_eq!(
             error("Retention", "7d"),
             "option Retention is not known; known are compression, retention, retention.bytes"
@@ -375,9 +379,14 @@ mod tests {
 
     #[test]
     fn sizes_are_stored_alike() {
-        for (text, same) in
-            [("10GiB", "10GiB"), ("10240 MiB", "10GiB"), ("1000", "1000B"), ("2048", "2KiB"), ("1MB", "1000000B"), ("INFINITE", "infinite")]
-        {
+        for (text, same) in [
+            ("10GiB", "10GiB"),
+            ("10240 MiB", "10GiB"),
+            ("1000", "1000B"),
+            ("2048", "2KiB"),
+            ("1MB", "1000000B"),
+            ("INFINITE", "infinite"),
+        ] {
             assert_eq!(canonical(&given("retention.bytes", text)).unwrap(), stored("retention.bytes", same));
         }
         for wrong in ["", "GiB", "0", "-1GiB", "1.5GiB", "7 days", "2000PiB", "99999999999999999999"] {
@@ -387,17 +396,12 @@ mod tests {
 
     #[test]
     fn what_is_planned_is_named_as_not_there_yet() {
-        for name in [
-            "lake.enabled",
-            "lake.freshness",
-            "format-version",
-            "merge-engine",
-            "changelog",
-        ] {
+        for name in ["lake.enabled", "lake.freshness", "format-version", "merge-engine", "changelog"] {
             let error = canonical(&given(name, true)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}");
-            let expected =
-                format!("option {name} is not there yet: leave it out; known are compression, retention, retention.bytes");
+            let expected = format!(
+                "option {name} is not there yet: leave it out; known are compression, retention, retention.bytes"
+            );
             assert_eq!(error.to_string(), expected);
         }
     }

@@ -39,7 +39,10 @@ enum Transform {
 /// Invalid: names the transform and says what is expected.
 pub fn parse_partitions(texts: &[String], columns: &[Column]) -> Result<Vec<PartitionField>> {
     if texts.len() > FIELDS_MAX {
-        return Err(Error::invalid(format!("partitioned_by: {} fields, {FIELDS_MAX} are allowed", texts.len())));
+        return Err(Error::invalid(format!(
+            "partitioned_by: {} fields, {FIELDS_MAX} are allowed",
+            texts.len()
+        )));
     }
     let mut fields: Vec<(Transform, PartitionField)> = Vec::new();
     for (id, text) in (FIRST_FIELD_ID..).zip(texts) {
@@ -57,25 +60,38 @@ pub fn parse_partitions(texts: &[String], columns: &[Column]) -> Result<Vec<Part
         }
         let name = format!("{}{}", names.join("."), transform.suffix());
         let same = |other: &(Transform, PartitionField)| {
-            other.1.source_id == source.id && (other.0 == transform || (other.0.is_time() && transform.is_time()))
+            other.1.source_id == source.id
+                && (other.0 == transform || (other.0.is_time() && transform.is_time()))
         };
         if let Some((_, other)) = fields.iter().find(|field| same(field)) {
-            return Err(wrong(&format!("{} is a partition by the same column already: leave one out", shown(&other.name))));
+            return Err(wrong(&format!(
+                "{} is a partition by the same column already: leave one out",
+                shown(&other.name)
+            )));
         }
         // Iceberg knows partitions by names too: one may be called like a column only if it is that column.
         let is_taken = fields.iter().any(|(_, other)| same_unicode(&other.name) == same_unicode(&name));
-        let is_column = columns.iter().any(|column| same_unicode(&column.name) == same_unicode(&name) && column.id != source.id);
+        let is_column = columns
+            .iter()
+            .any(|column| same_unicode(&column.name) == same_unicode(&name) && column.id != source.id);
         if is_taken || is_column {
-            return Err(wrong(&format!("it would be called {}, which is taken: rename the column", shown(&name))));
+            return Err(wrong(&format!(
+                "it would be called {}, which is taken: rename the column",
+                shown(&name)
+            )));
         }
-        fields.push((transform, PartitionField { source_id: source.id, field_id: id, name, transform: transform.iceberg() }));
+        fields.push((
+            transform,
+            PartitionField { source_id: source.id, field_id: id, name, transform: transform.iceberg() },
+        ));
     }
     Ok(fields.into_iter().map(|(_, field)| field).collect())
 }
 
 /// A partition field as it is typed: `day(at)`, `bucket(16, id)`; the columns as they are called now.
 pub fn partition_sql(field: &PartitionField, schema: &Schema) -> String {
-    let source = name_of(&schema.columns, field.source_id).unwrap_or_else(|| format!("field {}", field.source_id));
+    let source =
+        name_of(&schema.columns, field.source_id).unwrap_or_else(|| format!("field {}", field.source_id));
     match field.transform.split_once('[') {
         None => format!("{}({source})", field.transform),
         Some((word, number)) => format!("{word}({}, {source})", number.trim_end_matches(']')),
@@ -160,7 +176,11 @@ fn find<'c>(columns: &'c [Column], path: &[Ident]) -> Result<(Vec<&'c str>, &'c 
         let same = same_unicode(&ident.value);
         let Some(column) = within.iter().find(|column| same_unicode(&column.name) == same) else {
             let known: Vec<String> = within.iter().take(20).map(|column| shown(&column.name)).collect();
-            return Err(Error::invalid(format!("there is no column {}; columns are {}", shown(&ident.value), known.join(", "))));
+            return Err(Error::invalid(format!(
+                "there is no column {}; columns are {}",
+                shown(&ident.value),
+                known.join(", ")
+            )));
         };
         names.push(column.name.as_str());
         if at + 1 == path.len() {
@@ -257,7 +277,14 @@ mod tests {
     #[test]
     fn transforms_get_icebergs_names_and_ids() {
         let fields = parsed(&[
-            "day(at)", "bucket(16, id)", "truncate(4, URL)", "identity(ok)", "price", "years(on_day)", "month(who.born)", "\"Odd name\"",
+            "day(at)",
+            "bucket(16, id)",
+            "truncate(4, URL)",
+            "identity(ok)",
+            "price",
+            "years(on_day)",
+            "month(who.born)",
+            "\"Odd name\"",
         ]);
         let fields = fields.unwrap();
         let told: Vec<(i32, &str, &str)> = fields
@@ -281,7 +308,11 @@ mod tests {
         let texts: Vec<String> = fields.iter().map(|field| partition_sql(field, &schema)).collect();
         assert_eq!(texts[1], "bucket(16, id)");
         assert_eq!(texts[7], "identity(\"Odd name\")");
-        assert_eq!(parse_partitions(&texts, &schema.columns).unwrap(), fields, "what is written is read back");
+        assert_eq!(
+            parse_partitions(&texts, &schema.columns).unwrap(),
+            fields,
+            "what is written is read back"
+        );
     }
 
     #[test]
@@ -301,11 +332,28 @@ mod tests {
 
     #[test]
     fn what_is_no_transform_is_told_what_to_write() {
-        for wrong in ["", "day(", "day(at) x", "day(at, id)", "bucket(id)", "at + 1", "day(1)", "frob(at)", "day(at) OVER ()", "1"] {
+        for wrong in [
+            "",
+            "day(",
+            "day(at) x",
+            "day(at, id)",
+            "bucket(id)",
+            "at + 1",
+            "day(1)",
+            "frob(at)",
+            "day(at) OVER ()",
+            "1",
+        ] {
             let message = error(&[wrong]);
             assert!(message.contains("write identity(x), year(x)"), "{wrong}: {message}");
         }
-        for wrong in ["bucket(0, id)", "bucket(-1, id)", "truncate(1.5, id)", "bucket(4294967296, id)", "bucket(id, 4)"] {
+        for wrong in [
+            "bucket(0, id)",
+            "bucket(-1, id)",
+            "truncate(1.5, id)",
+            "bucket(4294967296, id)",
+            "bucket(id, 4)",
+        ] {
             assert!(error(&[wrong]).contains("N a whole number from 1"), "{wrong}: {}", error(&[wrong]));
         }
         assert!(error(&["day(nope)"]).contains("there is no column nope"));
