@@ -174,13 +174,9 @@ impl Janitor {
         if memory.done != Some(*newest) {
             rollup::roll_up(self, *newest, &mut report).await?;
             pages::merge(self, &mut report).await?;
-            if let Some((made, here)) = &moved_from {
-                tracing::warn!(
-                    database = %self.replica.database(), made, here,
-                    "this log was made elsewhere, so nothing expires, is trimmed or swept; next: start with --moved if it was moved, not copied"
-                );
-            } else {
-                sweep::sweep(self, &mut memory, &mut report).await?;
+            match &moved_from {
+                Some((made, here)) => self.tell_of_move(made, here),
+                None => sweep::sweep(self, &mut memory, &mut report).await?,
             }
             memory.done = Some(*newest);
         }
@@ -189,6 +185,13 @@ impl Janitor {
         }
         trim::trim(self, &checkpoints, &mut report).await?;
         Ok(report)
+    }
+
+    fn tell_of_move(&self, made: &str, here: &str) {
+        tracing::warn!(
+            database = %self.replica.database(), made, here,
+            "this log was made elsewhere, so nothing expires, is trimmed or swept; next: start with --moved if it was moved, not copied"
+        );
     }
 
     /// Puts entries of the janitor's own into the log, and waits for the verdict.

@@ -165,7 +165,7 @@ fn column(expr: Expr) -> Option<Vec<Ident>> {
 fn positive(expr: &Expr) -> Option<u32> {
     let Expr::Value(value) = expr else { return None };
     let Value::Number(text, _) = &value.value else { return None };
-    text.to_string().parse::<i32>().ok().filter(|number| *number > 0).map(i32::unsigned_abs)
+    text.parse::<i32>().ok().filter(|number| *number > 0).map(i32::unsigned_abs)
 }
 
 /// The column of a path through structs, and the names on the way.
