@@ -2,6 +2,7 @@
 
 mod ack;
 mod cold;
+mod scan;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,9 @@ enum Verb {
     /// Cold starts on synthetic logs of 10^4, 10^5, … slots
     #[command(after_help = "Example: frazil bench cold 1000000")]
     Cold(cold::Args),
+    /// Reads from the tail ring, the cache and the store, beside plain GETs of the same bytes
+    #[command(after_help = "Example: frazil bench scan --store s3://bucket/prefix --rows 100000")]
+    Scan(scan::Args),
 }
 
 /// Measures.
@@ -30,5 +34,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::Ack(args) => ack::run(&args),
         Verb::Cold(args) => cold::run(&args),
+        Verb::Scan(args) => scan::run(&args),
     }
 }
