@@ -40,6 +40,12 @@ pub enum Bug {
     HedgeNewPutId,
     /// Rule 5 off for hedges: the second copy's 412 is a lost slot, unread (with [`Bug::NamesOff`] H-x2).
     HedgeLostIsLost,
+    /// The cache remembers a 404 (C-a).
+    CacheAbsence,
+    /// The cache mixes versions of an object, and answers a fresh read by what it remembers (C-v).
+    CacheVersions,
+    /// The cache takes what came of an object for all of it (C-l).
+    CacheLength,
 }
 
 /// The set of planted bugs.

@@ -193,7 +193,7 @@ async fn scan(replica: &Replica, tail: &TailRing, columns: usize) -> anyhow::Res
     loop {
         let request = ReadRequest {
             from: [(Bucket(0), from)].into_iter().collect(),
-            columns: (0..columns).map(OutputColumn::User).collect(),
+            columns: wanted(columns).map(OutputColumn::User).collect(),
             rows_max: usize::MAX,
             bytes_max: PAGE_BYTES,
         };
@@ -213,10 +213,16 @@ async fn places(replica: &Replica) -> anyhow::Result<Vec<Place>> {
     Ok(replica.places(&key, 0..end).await?)
 }
 
-/// Stored bytes of the first so many columns.
+/// All columns, or one in the midst: the first lies next to what is read anyhow.
+fn wanted(columns: usize) -> std::ops::Range<usize> {
+    if columns == COLUMNS { 0..COLUMNS } else { COLUMNS / 2..COLUMNS / 2 + columns }
+}
+
+/// Stored bytes of so many columns.
 fn columns_bytes(places: &[Place], columns: usize) -> u64 {
     let batches = places.iter().flat_map(|place| &place.slice.batches);
-    batches.flat_map(|batch| batch.chunks.iter().take(columns)).map(|chunk| chunk.len).sum()
+    let chunks = batches.flat_map(|batch| batch.chunks.get(wanted(columns)).unwrap_or_default());
+    chunks.map(|chunk| chunk.len).sum()
 }
 
 /// The objects that hold the rows, each once, and how long they are.

@@ -35,6 +35,17 @@ fn traffic(scenario: Scenario) -> Scenario {
     scenario.weigh(&SECONDS_ONLY).weigh(&[(Act::Stutter, 0), (Act::Clock, 0), (Act::Partition, 0)])
 }
 
+/// Rows read back, of segments too.
+fn reading_back(scenario: Scenario) -> Scenario {
+    Scenario { inline_bytes_max: 100, gateways: 4, ..scenario }.weigh(&[(Act::Consume, 40), (Act::Read, 20)])
+}
+
+/// The same, with days between, in which slots are trimmed and ghosts come.
+fn reading_back_late(scenario: Scenario) -> Scenario {
+    let scenario = Scenario { inline_bytes_max: 8 << 20, storm: true, ..reading_back(scenario) };
+    scenario.weigh(&[(Act::Days, 12), (Act::Freeze, 10), (Act::LongSleep, 6), (Act::Janitor, 12)])
+}
+
 /// Hand-overs in front.
 fn handing_over(scenario: Scenario) -> Scenario {
     traffic(scenario).weigh(&[(Act::HandOver, 60), (Act::Produce, 4)])
@@ -299,6 +310,30 @@ pub(crate) const MUTANTS: [Mutant; 21] = [
         kinds: &[Kind::Doubled],
         shape: None,
         lean: hedging,
+    },
+    Mutant {
+        trace: "C-a",
+        bugs: &[Bug::CacheAbsence],
+        story: "a cache remembers a 404: what was the tail once is the tail for ever",
+        kinds: &[Kind::StaleRead, Kind::Stuck],
+        shape: None,
+        lean: reading_back,
+    },
+    Mutant {
+        trace: "C-v",
+        bugs: &[Bug::CacheVersions],
+        story: "a cache mixes a trimmed slot with its ghost, and says that it is as it was: rows that moved are called corrupt",
+        kinds: &[Kind::BytesGone, Kind::Stopped, Kind::Diverged],
+        shape: None,
+        lean: reading_back_late,
+    },
+    Mutant {
+        trace: "C-l",
+        bugs: &[Bug::CacheLength],
+        story: "a cache takes a part of a segment for all of it: the rest is read as cut short",
+        kinds: &[Kind::BytesGone, Kind::Stopped],
+        shape: None,
+        lean: reading_back,
     },
 ];
 
