@@ -46,6 +46,10 @@ pub enum Bug {
     CacheVersions,
     /// The cache takes what came of an object for all of it (C-l).
     CacheLength,
+    /// Rule 7 off: a table is altered whatever it has become meanwhile.
+    AlterUnversioned,
+    /// Rule 7 off: rows expire wherever the bucket begins meanwhile.
+    ExpiryUnconditional,
 }
 
 /// The set of planted bugs.
