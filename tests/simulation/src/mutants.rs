@@ -142,7 +142,7 @@ fn hedging(scenario: Scenario) -> Scenario {
 }
 
 /// The traces: nineteen of the model, then those of what was built on it.
-pub(crate) const MUTANTS: [Mutant; 21] = [
+pub(crate) const MUTANTS: [Mutant; 24] = [
     Mutant {
         trace: "A-x1",
         bugs: &[Bug::NamesOff],

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
+use futures::future;
 use parking_lot::Mutex;
 
 use super::fold::{self, DueCheckpoint, Fold};
@@ -149,12 +149,12 @@ impl Replica {
             bytes_left = bytes_left.saturating_sub(most);
             fits
         });
-        let headers = pages.iter().map(|page| self.page_header(page));
-        let mut headers = stream::iter(headers).buffer_unordered(PAGES_AT_ONCE);
-        while let Some(header) = headers.next().await {
-            if let Err(error) = header {
-                // Whoever needs the page reads it again, and is told.
-                tracing::debug!(database = %self.database(), %error, "an index page could not be read ahead");
+        for some in pages.chunks(PAGES_AT_ONCE) {
+            for header in future::join_all(some.iter().map(|page| self.page_header(page))).await {
+                if let Err(error) = header {
+                    // Whoever needs the page reads it again, and is told.
+                    tracing::debug!(database = %self.database(), %error, "an index page could not be read ahead");
+                }
             }
         }
     }
