@@ -6,8 +6,6 @@
 pub enum Bug {
     /// A 404 is remembered, and served later.
     AbsenceRemembered,
-    /// Bytes of two versions stand in one answer, and who asks what stands there now is told what stood there.
-    VersionsMix,
     /// An object is as long as what came of it.
     LengthOfWhatCame,
 }

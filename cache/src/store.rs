@@ -155,7 +155,7 @@ impl CachedStore {
         // Anything odd (an error of one of several fetches, another version) is settled by one plain request.
         let Ok(fetched) = try_join_all(flights).await else { return self.pass(&read).await };
         for Fetched { meta, start, bytes } in fetched {
-            if !self.inner.is_same(&version_of(&meta), &version) {
+            if !version_of(&meta).is(&version) {
                 self.inner.forget(&read, &range);
                 return self.pass(&read).await;
             }
@@ -217,7 +217,7 @@ impl CachedStore {
             let wanted = part(&known.range, number);
             let (have, lacks) = match &page {
                 _ if wanted.is_empty() => continue,
-                Some((page, _)) if self.inner.is_same(&page.version, &known.version) => page.find(&wanted),
+                Some((page, _)) if page.version.is(&known.version) => page.find(&wanted),
                 _ => (Vec::new(), vec![wanted]),
             };
             if let Some((_, tier)) = page {
@@ -334,11 +334,6 @@ impl Inner {
                 self.tiers.insert(hot, read.page(number), Page::new(version.clone(), part.start, own));
             }
         }
-    }
-
-    /// Whether bytes of two versions may stand side by side.
-    fn is_same(&self, one: &Version, other: &Version) -> bool {
-        one.is(other) || self.planted.has(Bug::VersionsMix)
     }
 
     fn note_absence(&self, read: &Read, result: &Result<GetResult>) {
@@ -465,10 +460,7 @@ impl ObjectStore for CachedStore {
         if planted.has(Bug::AbsenceRemembered) && self.inner.absent.lock().contains(&read.key) {
             return Err(Error::NotFound { path: path.to_string(), source: "remembered".into() });
         }
-        if class == Class::Bypass && !planted.has(Bug::VersionsMix) {
-            return self.bypass(&read, options).await;
-        }
-        self.read(read).await
+        if class == Class::Bypass { self.bypass(&read, options).await } else { self.read(read).await }
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

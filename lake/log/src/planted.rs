@@ -42,8 +42,6 @@ pub enum Bug {
     HedgeLostIsLost,
     /// The cache remembers a 404 (C-a).
     CacheAbsence,
-    /// The cache mixes versions of an object, and answers a fresh read by what it remembers (C-v).
-    CacheVersions,
     /// The cache takes what came of an object for all of it (C-l).
     CacheLength,
     /// Rule 7 off: a table is altered whatever it has become meanwhile.

@@ -40,12 +40,6 @@ fn reading_back(scenario: Scenario) -> Scenario {
     Scenario { inline_bytes_max: 100, gateways: 4, ..scenario }.weigh(&[(Act::Consume, 40), (Act::Read, 20)])
 }
 
-/// The same, with days between, in which slots are trimmed and ghosts come.
-fn reading_back_late(scenario: Scenario) -> Scenario {
-    let scenario = Scenario { inline_bytes_max: 8 << 20, storm: true, ..reading_back(scenario) };
-    scenario.weigh(&[(Act::Days, 12), (Act::Freeze, 10), (Act::LongSleep, 6), (Act::Janitor, 12)])
-}
-
 /// Hand-overs in front.
 fn handing_over(scenario: Scenario) -> Scenario {
     traffic(scenario).weigh(&[(Act::HandOver, 60), (Act::Produce, 4)])
@@ -142,7 +136,7 @@ fn hedging(scenario: Scenario) -> Scenario {
 }
 
 /// The traces: nineteen of the model, then those of what was built on it.
-pub(crate) const MUTANTS: [Mutant; 24] = [
+pub(crate) const MUTANTS: [Mutant; 23] = [
     Mutant {
         trace: "A-x1",
         bugs: &[Bug::NamesOff],
@@ -318,14 +312,6 @@ pub(crate) const MUTANTS: [Mutant; 24] = [
         kinds: &[Kind::StaleRead, Kind::Stuck],
         shape: None,
         lean: reading_back,
-    },
-    Mutant {
-        trace: "C-v",
-        bugs: &[Bug::CacheVersions],
-        story: "a cache mixes a trimmed slot with its ghost, and says that it is as it was: rows that moved are called corrupt",
-        kinds: &[Kind::BytesGone, Kind::Stopped, Kind::Diverged],
-        shape: None,
-        lean: reading_back_late,
     },
     Mutant {
         trace: "C-l",
