@@ -2,6 +2,7 @@
 
 mod ack;
 mod cold;
+mod ingest;
 mod scan;
 
 use std::process::ExitCode;
@@ -27,6 +28,9 @@ enum Verb {
     /// Reads from the tail ring, the cache and the store, beside plain GETs of the same bytes
     #[command(after_help = "Example: frazil bench scan --store s3://bucket/prefix --rows 100000")]
     Scan(scan::Args),
+    /// What a gateway spends on rows: CPU seconds per GiB of Arrow, by Flight and by HTTP
+    #[command(after_help = "Example: frazil bench ingest --mib 1024 -o json")]
+    Ingest(ingest::Args),
 }
 
 /// Measures.
@@ -35,5 +39,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Ack(args) => ack::run(&args),
         Verb::Cold(args) => cold::run(&args),
         Verb::Scan(args) => scan::run(&args),
+        Verb::Ingest(args) => ingest::run(&args),
     }
 }
