@@ -140,7 +140,8 @@ async fn a_rare_table_among_ten_thousand_is_found_with_three_requests() {
     let store = Store::open("memory://", &StoreOptions::default()).unwrap();
     let (env, database) = (Env::system(), Name::new("default").unwrap());
     create_log(&store, &database, &env, &writer(&env)).await.unwrap();
-    let protocol = Protocol::scaled(1, 10);
+    let mut protocol = Protocol::SHIPPED;
+    protocol.fold.checkpoint_slots = 10;
     let open =
         async || Replica::open(store.clone(), database.clone(), env.clone(), protocol.clone()).await.unwrap();
     let a = Committer::new(open().await, writer(&env), CommitterOptions::default(), Arc::new(|_| {}));
@@ -156,7 +157,9 @@ async fn a_rare_table_among_ten_thousand_is_found_with_three_requests() {
     for slot in 0..35u64 {
         let busy = (0..200).map(|n| 100 + (slot * 200 + n) % 9_000);
         a.write(rows_of(busy, 1, a.replica().next(), &env)).await.unwrap();
-        while let Some(due) = a.replica().fold().due.first().cloned() {
+        loop {
+            let due = a.replica().fold().due.first().cloned();
+            let Some(due) = due else { break };
             a.replica().write_checkpoint(&due).await.unwrap();
         }
     }
