@@ -65,6 +65,9 @@ pub trait Application: Send + Sync + fmt::Debug {
     /// The offsets of a table's buckets, the tail confirmed.
     async fn offsets(&self, database: &Name, table: &Name) -> Result<Vec<BucketOffsets>, Problem>;
 
+    /// Where in each bucket a read `from` there would begin, the tail confirmed.
+    async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem>;
+
     /// What the gateway knows of the cluster and of itself, as JSON.
     async fn cluster(&self) -> Result<serde_json::Value, Problem>;
 

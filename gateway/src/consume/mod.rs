@@ -3,6 +3,8 @@
 //! Start reading at [`position`], [`reader`] and [`encode`].
 
 pub mod encode;
+pub mod filter;
 pub(crate) mod follow;
 pub mod position;
 pub mod reader;
+pub(crate) mod seek;

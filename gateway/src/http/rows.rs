@@ -159,7 +159,7 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
 /// Reads rows of a log table.
 #[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
     params(
-        ("from" = Option<String>, Query, description = "earliest (default), latest, an offset, or a position such as 0:43,1:17"),
+        ("from" = Option<String>, Query, description = "earliest (default), latest, an offset, a position (0:43,1:17), a time (RFC 3339) or how long ago (-15m)"),
         ("bucket" = Option<u32>, Query, description = "only this bucket"),
         ("columns" = Option<String>, Query, description = "names, * and __bucket, __offset, __timestamp, __op"),
         ("limit" = Option<u32>, Query, description = "rows of an answer; 1000 if it is not given"),

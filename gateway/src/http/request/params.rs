@@ -223,6 +223,14 @@ pub(in crate::http) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
     Ok(TableList { prefix, after, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
 }
 
+/// The parameter of `offsets`.
+pub(in crate::http) fn offsets_at(uri: &Uri) -> Result<Option<From>, Problem> {
+    let mut params = Params::of(uri)?;
+    let at = params.read("at", str::parse)?;
+    params.finish()?;
+    Ok(at)
+}
+
 /// Refuses any parameter.
 pub(in crate::http) fn no_params(uri: &Uri) -> Result<(), Problem> {
     Params::of(uri)?.finish()

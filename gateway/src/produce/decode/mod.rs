@@ -12,7 +12,7 @@
 pub(crate) mod arrow_stream;
 mod check;
 mod csv;
-mod errors;
+pub(crate) mod errors;
 pub mod infer;
 mod json;
 mod node;
