@@ -6,6 +6,7 @@
 //! * what a read at the tail answers was confirmed against the store.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
@@ -15,6 +16,7 @@ use frazil_log::schema::TableSpec;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::consume::filter::Filter;
 use crate::consume::position::{From, Position};
 use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
@@ -224,6 +226,8 @@ pub struct Consume {
     pub bytes_max: usize,
     /// How long to wait for the first row.
     pub wait: Duration,
+    /// Only rows of which this is true; then a page may be empty though rows follow, and has moved on all the same.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// Rows that were read.

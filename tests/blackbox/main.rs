@@ -18,6 +18,8 @@ mod idle;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod refused_store;
 #[cfg(test)]
 #[path = "../support/mod.rs"]

@@ -7,4 +7,6 @@ pub mod filter;
 pub(crate) mod follow;
 pub mod position;
 pub mod reader;
+mod scan;
 pub(crate) mod seek;
+pub mod tail;

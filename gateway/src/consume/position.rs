@@ -192,7 +192,9 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(From::Time(time)), "{text}");
         }
-        for text in ["2026-01-01T00:00:00", "2026-13-01", "-15", "-15x", "-0s", "2026-01-01T00:00:00.0000001Z"] {
+        for text in
+            ["2026-01-01T00:00:00", "2026-13-01", "-15", "-15x", "-0s", "2026-01-01T00:00:00.0000001Z"]
+        {
             assert_eq!(text.parse::<From>().unwrap_err().kind(), Kind::Malformed, "{text}");
         }
     }

@@ -19,6 +19,10 @@ use frazil_log::schema::arrow_form::arrow_field;
 use frazil_log::state::tables::Table;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::filter::Filter;
+use super::scan::scan;
+use super::tail::TailRing;
+
 /// One column of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputColumn {
@@ -45,6 +49,8 @@ pub struct ReadRequest {
     pub rows_max: usize,
     /// About so many stored bytes of the wanted columns at most, but at least one row.
     pub bytes_max: u64,
+    /// Only rows of which this is true.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// What was read.
@@ -58,13 +64,15 @@ pub struct ReadPage {
     pub rows: usize,
     /// Where to go on, for every bucket that was asked for.
     pub next: BTreeMap<Bucket, Offset>,
+    /// Stored bytes that statistics ruled out, so that nobody fetched them.
+    pub ruled_out_bytes: u64,
 }
 
 /// How often a read that met a trimmed object pins again.
 const PINS_MAX: usize = 4;
 
 /// Places fetched at once.
-const FETCHES: usize = 8;
+pub(super) const FETCHES: usize = 8;
 
 /// The Arrow schema of an answer with these columns.
 pub fn output_schema(spec: &TableSpec, columns: &[OutputColumn]) -> SchemaRef {
@@ -84,10 +92,19 @@ pub fn timestamp_field() -> Field {
 }
 
 /// Reads what is folded. Confirming the tail is the caller's choice.
-pub async fn read(replica: &Replica, table: &Table, request: &ReadRequest) -> Result<ReadPage> {
+pub async fn read(
+    replica: &Replica,
+    tail: &TailRing,
+    table: &Table,
+    request: &ReadRequest,
+) -> Result<ReadPage> {
     let mut pins = 0;
     loop {
-        match read_pinned(replica, table, request).await {
+        let read = match &request.filter {
+            None => read_pinned(replica, tail, table, request).await,
+            Some(filter) => scan(replica, tail, table, request, filter).await,
+        };
+        match read {
             // Trimmed under our feet: the newest state knows where the rows lie now.
             Err(error) if error.is_stale() && pins < PINS_MAX => {
                 pins += 1;
@@ -101,7 +118,12 @@ pub async fn read(replica: &Replica, table: &Table, request: &ReadRequest) -> Re
     }
 }
 
-async fn read_pinned(replica: &Replica, table: &Table, request: &ReadRequest) -> Result<ReadPage> {
+async fn read_pinned(
+    replica: &Replica,
+    tail: &TailRing,
+    table: &Table,
+    request: &ReadRequest,
+) -> Result<ReadPage> {
     let schema = output_schema(&table.spec, &request.columns);
     let mut next = request.from.clone();
     let mut batches = Vec::new();
@@ -119,7 +141,7 @@ async fn read_pinned(replica: &Replica, table: &Table, request: &ReadRequest) ->
         let places = cut_to_bytes(places, &user_columns(&table.spec, request), &mut bytes_left);
         let end = places.last().map_or(offsets.start, |place| place.offsets.end);
         let mut read = stream::iter(
-            places.into_iter().map(|place| read_place(replica, table, key, place, request, &schema)),
+            places.into_iter().map(|place| read_place((replica, tail), table, key, place, request, &schema)),
         )
         .buffered(FETCHES);
         while let Some(found) = read.try_next().await? {
@@ -129,11 +151,11 @@ async fn read_pinned(replica: &Replica, table: &Table, request: &ReadRequest) ->
         next.insert(bucket, end);
     }
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
-    Ok(ReadPage { schema, batches, rows, next })
+    Ok(ReadPage { schema, batches, rows, next, ruled_out_bytes: 0 })
 }
 
 /// What there is to read, the last to be read first.
-fn available(
+pub(super) fn available(
     replica: &Replica,
     table: &Table,
     from: &BTreeMap<Bucket, Offset>,
@@ -147,7 +169,7 @@ fn available(
 }
 
 /// The field ids of the columns that must be read.
-fn user_columns(spec: &TableSpec, request: &ReadRequest) -> Vec<FieldId> {
+pub(super) fn user_columns(spec: &TableSpec, request: &ReadRequest) -> Vec<FieldId> {
     let user = request.columns.iter().filter_map(|column| match column {
         OutputColumn::User(index) => spec.schema.columns.get(*index),
         _ => None,
@@ -156,7 +178,7 @@ fn user_columns(spec: &TableSpec, request: &ReadRequest) -> Vec<FieldId> {
 }
 
 /// About how many bytes of a row are stored in these columns; at least one.
-fn row_bytes(place: &Place, columns: &[FieldId]) -> u64 {
+pub(super) fn row_bytes(place: &Place, columns: &[FieldId]) -> u64 {
     let wanted = place.slice.columns.iter().zip(0usize..).filter(|(id, _)| columns.contains(id));
     let chunks = wanted.flat_map(|(_, position)| {
         place.slice.batches.iter().filter_map(move |batch| batch.chunks.get(position))
@@ -184,8 +206,8 @@ fn cut_to_bytes(places: Vec<Place>, columns: &[FieldId], bytes_left: &mut u64) -
     kept
 }
 
-async fn read_place(
-    replica: &Replica,
+pub(super) async fn read_place(
+    (replica, tail): (&Replica, &TailRing),
     table: &Table,
     key: StreamKey,
     place: Place,
@@ -194,7 +216,7 @@ async fn read_place(
 ) -> Result<Vec<RecordBatch>> {
     let columns = SliceColumns::of(&table.spec, &place)?;
     let (wanted, sources) = columns.wanted(&table.spec, &request.columns)?;
-    let read = replica.read_place(&place, &columns.fields, &wanted).await?;
+    let read = tail.read_place(replica, &place, &columns.fields, &wanted).await?;
     let mut offset = place.offsets.start;
     let mut batches = Vec::with_capacity(read.len());
     for batch in read {

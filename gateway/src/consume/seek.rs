@@ -18,6 +18,7 @@ use frazil_log::id::{Bucket, Offset, TimeMicros};
 use frazil_log::state::tables::Table;
 
 use super::reader::{OutputColumn, ReadRequest, read};
+use super::tail::TailRing;
 
 /// Rows whose times are read at once.
 const TIMES_MAX: usize = 1 << 20;
@@ -27,16 +28,16 @@ const TIMES_MAX: usize = 1 << 20;
 /// # Errors
 /// Those of reading the index and, where rows were rolled up, their times.
 pub(crate) async fn first_at(
-    replica: &Replica,
+    (replica, tail): (&Replica, &TailRing),
     table: &Table,
     bucket: Bucket,
     time: TimeMicros,
 ) -> Result<Offset> {
     let key = table.rows_key(bucket);
-    let tail = replica.fold().state.tables().tail(&key).next;
+    let end = replica.fold().state.tables().tail(&key).next;
     let is_rolled = |place: &Place| place.slice.times.is_some();
     // Rows below `low` are earlier; the place of the row at `high` reaches the time.
-    let (mut low, mut high, mut rolled) = (0, tail, false);
+    let (mut low, mut high, mut rolled) = (0, end, false);
     while low < high {
         let middle = low + (high - low) / 2;
         let places = replica.places(&key, middle..middle + 1).await?;
@@ -47,12 +48,12 @@ pub(crate) async fn first_at(
             (high, rolled) = (middle, is_rolled(place));
         }
     }
-    if rolled { within(replica, table, bucket, low..tail, time).await } else { Ok(low) }
+    if rolled { within((replica, tail), table, bucket, low..end, time).await } else { Ok(low) }
 }
 
 /// The first of some rows at or after a time, by the times that each row has.
 async fn within(
-    replica: &Replica,
+    (replica, tail): (&Replica, &TailRing),
     table: &Table,
     bucket: Bucket,
     mut offsets: Range<Offset>,
@@ -64,8 +65,9 @@ async fn within(
             columns: vec![OutputColumn::Timestamp],
             rows_max: TIMES_MAX,
             bytes_max: TIMES_MAX as u64,
+            filter: None,
         };
-        let page = read(replica, table, &request).await?;
+        let page = read(replica, tail, table, &request).await?;
         let mut at = offsets.start;
         for batch in &page.batches {
             let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();

@@ -22,6 +22,7 @@ use super::request::params::{
 use crate::app::{Ack, Consume, Produce, Table};
 use crate::consume::encode::Encoder;
 use crate::consume::encode::projection::Projection;
+use crate::consume::filter::Filter;
 use crate::consume::follow::follow;
 use crate::consume::position::{From, Position};
 use crate::error::{Kind, Problem};
@@ -162,6 +163,7 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
         ("from" = Option<String>, Query, description = "earliest (default), latest, an offset, a position (0:43,1:17), a time (RFC 3339) or how long ago (-15m)"),
         ("bucket" = Option<u32>, Query, description = "only this bucket"),
         ("columns" = Option<String>, Query, description = "names, * and __bucket, __offset, __timestamp, __op"),
+        ("filter" = Option<String>, Query, description = "only rows of which this SQL is true: comparisons, AND, OR, NOT, IN, BETWEEN, IS NULL, LIKE 'p%'; a page may then be empty and Frazil-Next has moved"),
         ("limit" = Option<u32>, Query, description = "rows of an answer; 1000 if it is not given"),
         ("max_bytes" = Option<String>, Query, description = "bytes of an answer, such as 8MiB"),
         ("wait" = Option<String>, Query, description = "how long to wait for the first row, such as 10s"),
@@ -190,6 +192,8 @@ pub(super) async fn consume(
         check_buckets(position, buckets)?;
     }
     let projection = Projection::parse(&params.columns, &known.spec.schema)?;
+    let filter = params.filter.as_deref().map(|text| Filter::parse(text, &known.spec.schema));
+    let filter = filter.transpose()?.map(Arc::new);
     let request = Consume {
         database: db,
         table,
@@ -200,6 +204,7 @@ pub(super) async fn consume(
         limit: params.limit,
         bytes_max: params.bytes_max,
         wait: params.wait,
+        filter,
     };
     let page = doors.app.consume(request.clone()).await?;
     if params.follow {

@@ -30,17 +30,22 @@ impl Gateway {
             columns: request.columns.clone(),
             rows_max: request.limit,
             bytes_max: request.bytes_max as u64,
+            filter: request.filter.clone(),
         };
         loop {
-            // A read that will reach the end of what is folded confirms the tail first: then the end is the end.
-            let confirms = rows_ahead(&database, &table, &read_request.from) <= request.limit as u64;
+            // A read that will reach the end of what is folded confirms the tail first: then the end is the end. How far a filter
+            // gets is not known before.
+            let confirms = request.filter.is_some()
+                || rows_ahead(&database, &table, &read_request.from) <= request.limit as u64;
             if confirms {
                 database.replica().confirm_tail().await?;
                 table = pinned_table(&database, &request)?;
             }
-            let page = read(database.replica(), &table, &read_request).await?;
+            let page = read(database.replica(), &self.inner.parts.tail, &table, &read_request).await?;
             let caught_up = confirms && rows_ahead(&database, &table, &page.next) == 0;
-            if page.rows > 0 || (caught_up && Instant::now() >= deadline) {
+            self.inner.parts.metrics.filter_skipped_bytes_total.inc_by(page.ruled_out_bytes);
+            let moved_on = caught_up || request.filter.is_some();
+            if page.rows > 0 || (moved_on && Instant::now() >= deadline) {
                 self.inner.parts.metrics.rows_consumed_total.inc_by(page.rows as u64);
                 return Ok(Page { batches: page.batches, next: Position(page.next), caught_up });
             }
@@ -111,7 +116,7 @@ impl Gateway {
         replica.confirm_tail().await?;
         let mut begin = BTreeMap::new();
         for bucket in buckets.map(Bucket) {
-            begin.insert(bucket, first_at(replica, table, bucket, time).await?);
+            begin.insert(bucket, first_at((replica, &self.inner.parts.tail), table, bucket, time).await?);
         }
         Ok(begin)
     }

@@ -87,8 +87,12 @@ pub(super) fn compare(column: &ColumnRef, op: Comparison, literal: &Literal) -> 
         (Fit::Above(_) | Fit::BelowAll | Fit::AboveAll, C::NotEqual) => always(),
         (Fit::Above(value), C::Less | C::LessOrEqual) => is(C::LessOrEqual, value),
         (Fit::Above(value), C::Greater | C::GreaterOrEqual) => is(C::Greater, value),
-        (Fit::BelowAll, C::Less | C::LessOrEqual) | (Fit::AboveAll, C::Greater | C::GreaterOrEqual) => never(),
-        (Fit::BelowAll, C::Greater | C::GreaterOrEqual) | (Fit::AboveAll, C::Less | C::LessOrEqual) => always(),
+        (Fit::BelowAll, C::Less | C::LessOrEqual) | (Fit::AboveAll, C::Greater | C::GreaterOrEqual) => {
+            never()
+        }
+        (Fit::BelowAll, C::Greater | C::GreaterOrEqual) | (Fit::AboveAll, C::Less | C::LessOrEqual) => {
+            always()
+        }
     })
 }
 
@@ -105,8 +109,11 @@ pub(super) fn one_of(column: &ColumnRef, literals: &[Literal]) -> Result<Predica
             }
         }
     }
-    let is_in =
-        if values.is_empty() { Predicate::never(column.clone()) } else { Predicate::In(column.clone(), values) };
+    let is_in = if values.is_empty() {
+        Predicate::never(column.clone())
+    } else {
+        Predicate::In(column.clone(), values)
+    };
     Ok(if has_null { Predicate::Any(vec![is_in, Predicate::Constant(None)]) } else { is_in })
 }
 
@@ -171,7 +178,9 @@ fn fit(column: &ColumnRef, literal: &Literal) -> Result<Fit, Problem> {
             Uuid::try_parse(text).ok().map(|uuid| Fit::At(Value::Bytes(uuid.as_bytes().to_vec())))
         }
         (Type::Binary, Literal::Bytes(bytes)) => Some(Fit::At(Value::Bytes(bytes.clone()))),
-        (Type::Binary, Literal::Text(text)) => BASE64.decode(text).ok().map(|bytes| Fit::At(Value::Bytes(bytes))),
+        (Type::Binary, Literal::Text(text)) => {
+            BASE64.decode(text).ok().map(|bytes| Fit::At(Value::Bytes(bytes)))
+        }
         (Type::Fixed(_), Literal::Bytes(bytes)) => fixed(ty, bytes.clone()),
         (Type::Fixed(_), Literal::Text(text)) => BASE64.decode(text).ok().and_then(|bytes| fixed(ty, bytes)),
         _ => None,
@@ -190,7 +199,11 @@ fn float(ty: &Type, text: &str) -> Option<Fit> {
     if !is_number && !matches!(text, "NaN" | "Infinity" | "-Infinity") {
         return None;
     }
-    Some(Fit::At(if *ty == Type::Real { Value::Real(text.parse().ok()?) } else { Value::Double(text.parse().ok()?) }))
+    Some(Fit::At(if *ty == Type::Real {
+        Value::Real(text.parse().ok()?)
+    } else {
+        Value::Double(text.parse().ok()?)
+    }))
 }
 
 /// A time, or a date as its first moment. Without a zone it is UTC where the column has one.

@@ -24,7 +24,10 @@ const TERMS_MAX: usize = 1000;
 /// Reads a filter.
 pub(super) fn parse(text: &str, schema: &Schema) -> Result<Predicate, Problem> {
     if text.len() > TEXT_BYTES_MAX {
-        return Err(Problem::malformed(format!("filter: at most {TEXT_BYTES_MAX} bytes, found {}", text.len())));
+        return Err(Problem::malformed(format!(
+            "filter: at most {TEXT_BYTES_MAX} bytes, found {}",
+            text.len()
+        )));
     }
     let expression = expression(text).map_err(|error| malformed(text, &error))?;
     Resolver { schema, terms: 0 }.predicate(&expression)
@@ -123,7 +126,8 @@ impl Resolver<'_> {
             rest = left;
         }
         last_first.push(rest);
-        let parts = last_first.into_iter().rev().map(|part| self.predicate(part)).collect::<Result<_, _>>()?;
+        let parts =
+            last_first.into_iter().rev().map(|part| self.predicate(part)).collect::<Result<_, _>>()?;
         Ok(if *joint == BinaryOperator::And { Predicate::All(parts) } else { Predicate::Any(parts) })
     }
 
@@ -217,7 +221,8 @@ fn literal(expression: &Expr) -> Result<Literal, Problem> {
     let wrong = || unsupported(expression);
     match expression {
         Expr::Nested(inner) => literal(inner),
-        Expr::UnaryOp { op: op @ (UnaryOperator::Minus | UnaryOperator::Plus), expr } => match literal(expr)? {
+        Expr::UnaryOp { op: op @ (UnaryOperator::Minus | UnaryOperator::Plus), expr } => match literal(expr)?
+        {
             Literal::Number(number) if *op == UnaryOperator::Plus => Ok(Literal::Number(number)),
             Literal::Number(number) => Ok(Literal::Number(match number.strip_prefix('-') {
                 Some(positive) => positive.to_owned(),

@@ -48,7 +48,9 @@ impl Predicate {
                 May { hold: inner.fail, fail: inner.hold, ..inner }
             }
             Self::All(parts) => parts.iter().map(|part| part.may(known)).fold(May::TRUE, May::and),
-            Self::Any(parts) => parts.iter().map(|part| part.may(known).not()).fold(May::TRUE, May::and).not(),
+            Self::Any(parts) => {
+                parts.iter().map(|part| part.may(known).not()).fold(May::TRUE, May::and).not()
+            }
             Self::IsNull(column) => {
                 let nulls = known(column.source).nulls;
                 May { hold: nulls != Nulls::None, fail: nulls != Nulls::All, be_null: false }
@@ -112,8 +114,7 @@ impl Known {
     /// Whether a string within the bounds may begin so.
     fn begins(&self, prefix: &str) -> bool {
         let prefix = prefix.as_bytes();
-        let above =
-            |min: &str| min.as_bytes() > prefix && !min.as_bytes().starts_with(prefix);
+        let above = |min: &str| min.as_bytes() > prefix && !min.as_bytes().starts_with(prefix);
         let below = |max: &str| max.as_bytes() < prefix;
         let is = |bound: &Option<Value>, test: &dyn Fn(&str) -> bool| match bound {
             Some(Value::Text(text)) => test(text),

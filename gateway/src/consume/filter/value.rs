@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray,
-    Float32Array, Float64Array, Int32Array, Int64Array, StringArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray, TimestampNanosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Float32Array,
+    Float64Array, Int32Array, Int64Array, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray,
 };
 use frazil_log::schema::{TimestampUnit, Type};
 
@@ -44,7 +44,9 @@ impl Value {
     pub(super) fn array(&self, ty: &Type) -> Option<ArrayRef> {
         let array: ArrayRef = match (ty, self) {
             (Type::Boolean, Self::Boolean(value)) => Arc::new(BooleanArray::from(vec![*value])),
-            (Type::Int, Self::Integer(value)) => Arc::new(Int32Array::from(vec![i32::try_from(*value).ok()?])),
+            (Type::Int, Self::Integer(value)) => {
+                Arc::new(Int32Array::from(vec![i32::try_from(*value).ok()?]))
+            }
             (Type::Bigint, Self::Integer(value)) => Arc::new(Int64Array::from(vec![*value])),
             (Type::Date, Self::Integer(value)) => {
                 Arc::new(Date32Array::from(vec![i32::try_from(*value).ok()?]))

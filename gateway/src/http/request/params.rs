@@ -28,8 +28,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 const PRODUCER_ID_BYTES_MAX: usize = 128;
 
 /// Parameters of api.md that are not there yet, on any route.
-const PLANNED: [&str; 9] =
-    ["filter", "group", "at", "at_least", "consistency", "op", "freshness", "database", "q"];
+const PLANNED: [&str; 7] = ["group", "at_least", "consistency", "op", "freshness", "database", "q"];
 
 /// The parameters of a query string, each at most once.
 #[derive(Debug)]
@@ -183,6 +182,7 @@ pub(in crate::http) struct ConsumeParams {
     pub(in crate::http) bytes_max: usize,
     pub(in crate::http) wait: Duration,
     pub(in crate::http) follow: bool,
+    pub(in crate::http) filter: Option<String>,
     pub(in crate::http) format: Format,
 }
 
@@ -203,6 +203,7 @@ impl ConsumeParams {
             bytes_max: params.read("max_bytes", size)?.unwrap_or(BYTES_DEFAULT),
             wait: params.duration("wait", WAIT_MAX)?.unwrap_or_default(),
             follow,
+            filter: params.take("filter"),
             format: answer_format(format.as_deref(), headers, follow)?,
         };
         params.finish()?;

@@ -56,7 +56,11 @@ async fn tables_are_listed_in_pages() {
 async fn parameters_are_refused_by_name() {
     let door = Door::with_clicks(Options::default()).await;
     for (line, problem) in [
-        ("GET clicks/rows?filter=id%3E1", "422 unsupported: parameter filter"),
+        ("GET clicks/rows?filter=id%3E", "400 malformed: filter, line 1, column"),
+        (
+            "GET clicks/rows?filter=nope%3E1",
+            "422 unsupported: filter: the table has no column \"nope\"; it has id, url",
+        ),
         ("GET clicks/rows?group=g", "422 unsupported: parameter group"),
         ("GET clicks/rows?fromm=1", "422 unsupported: parameter \"fromm\""),
         ("GET clicks/rows?format=csv&follow=true", "422 unsupported: follow=true"),
