@@ -8,6 +8,8 @@
 )]
 
 mod bench;
+mod bucket;
+mod cache;
 mod client;
 mod cmd;
 mod config;

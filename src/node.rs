@@ -13,10 +13,12 @@ use frazil_compactor::{Janitor, JanitorOptions};
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::http;
 use frazil_gateway::metrics::Metrics;
+use frazil_gateway::peers::grpc::GrpcTransport;
+use frazil_gateway::peers::transport::Transport;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::ingress::IngressOptions;
 use frazil_gateway::service::{Database, Gateway, Parts};
-use frazil_log::commit::committer::{Committer, CommitterOptions};
+use frazil_log::commit::committer::{Committer, CommitterOptions, HedgeOptions};
 use frazil_log::commit::replica::Replica;
 use frazil_log::env::Env;
 use frazil_log::format::commit::WriterInfo;
@@ -30,10 +32,14 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::cache;
 use crate::config::{self, Settings};
 
 /// How long requests have to be answered once the process was told to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long the cache has to be written down then: what is not is read from the bucket again.
+const CACHE_CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What is common to every process.
 pub struct Node {
@@ -131,12 +137,13 @@ pub async fn gateway(
     tail_metrics.register(&mut registry);
     let tail = TailRing::new(usize::try_from(settings.memory_bytes / 8)?, tail_metrics);
     let running = Running { address, store: store.description().to_owned() };
+    let (store, cache) = cache::before(store, &settings, &mut registry).await;
     let gateway = Gateway::new(Parts {
-        store: store.clone(),
+        store,
         env: env.clone(),
         protocol,
         writer,
-        ingress: ingress_options(&settings),
+        ingress: IngressOptions { peers: Some(peers(&settings)?), ..ingress_options(&settings) },
         registry: Arc::new(registry),
         metrics,
         tail,
@@ -146,6 +153,7 @@ pub async fn gateway(
         request_bytes_max: settings.request_bytes_max,
         bodies_bytes_max: settings.buffer_bytes_max.max(settings.request_bytes_max),
         request_deadline: settings.request_deadline,
+        member: Some(Arc::new(gateway.clone())),
         ..http::Options::default()
     };
     let router = http::router(Arc::new(gateway.clone()), &env, options);
@@ -165,7 +173,16 @@ pub async fn gateway(
     stop.send_replace(true);
     // Followers never end by themselves: what is still open after a moment is cut.
     drop(tokio::time::timeout(Duration::from_millis(500), server).await);
+    if let Some(cache) = cache {
+        drop(tokio::time::timeout(CACHE_CLOSE_LIMIT, cache.close()).await);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The way to other gateways; they take the token that this one asks for.
+fn peers(settings: &Settings) -> anyhow::Result<Arc<dyn Transport>> {
+    let transport = GrpcTransport::new(settings.token.as_deref());
+    Ok(Arc::new(transport.map_err(|error| anyhow::anyhow!("{error}"))?))
 }
 
 fn janitor_options(settings: &Settings) -> JanitorOptions {
@@ -181,6 +198,10 @@ fn ingress_options(settings: &Settings) -> IngressOptions {
         },
         inline_bytes_max: settings.inline_bytes_max,
         buffer_bytes_max: settings.buffer_bytes_max,
+        committer: CommitterOptions {
+            hedge: HedgeOptions { enabled: settings.hedge, ..HedgeOptions::default() },
+            ..CommitterOptions::default()
+        },
         ..IngressOptions::default()
     }
 }

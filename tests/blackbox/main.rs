@@ -4,6 +4,8 @@
 //! make the short runs long. Start at `first_five_minutes`.
 
 #[cfg(test)]
+mod bucket;
+#[cfg(test)]
 mod checker;
 #[cfg(test)]
 mod corrupt;
@@ -19,8 +21,6 @@ mod idle;
 mod outage;
 #[cfg(test)]
 mod reading;
-#[cfg(test)]
-mod refused_store;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;

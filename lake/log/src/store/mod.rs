@@ -35,6 +35,7 @@ pub use list::Listed;
 pub use metering::{Labels, Metered, Metrics, Op, Outcome};
 pub use object_store::PutPayload;
 pub use object_store::path::Path;
+pub use open::{S3Access, s3_access};
 pub use probe::{ClockVerdict, PROBE_TIMEOUT, ProbeReport, Skew, skew};
 pub use read::{OBJECT_BYTES_MAX, ObjectHead};
 pub use retry::RetryPolicy;
@@ -76,6 +77,10 @@ enum Listing {
     Unordered,
 }
 
+/// In the extensions of a read: what stands in the store *now* is wanted. A layer that remembers must ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh;
+
 /// A bucket, or what stands for one, from its root downwards. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -87,6 +92,7 @@ pub struct Store {
     retry: RetryPolicy,
     metrics: Metrics,
     dates: wire::Dates,
+    fresh: bool,
 }
 
 impl Store {
@@ -119,7 +125,14 @@ impl Store {
             retry: options.retry.clone(),
             metrics: options.metrics.clone(),
             dates,
+            fresh: false,
         }
+    }
+
+    /// The same store, whose reads are answered by what stands there now, past every layer that [remembers](Self::wrapped).
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self { fresh: true, ..self.clone() }
     }
 
     /// Puts a layer (a cache) above the store. What the layer answers by itself is no request and is not counted.

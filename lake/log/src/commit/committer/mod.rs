@@ -5,27 +5,36 @@
 //! * an Unknown slot is asked for again with the same bytes, never given up for the next (A-x6);
 //! * a flush that lost its slot goes into a later one under the same names (rule 1), so nothing is doubled.
 //!
-//! Start reading at [`Flight::write`]; one slot's PUTs and what their answers mean are in [`landing`].
+//! Start reading at [`Flight::write`]; one slot's PUTs and what their answers mean are in [`landing`], second copies of late ones
+//! in [`hedge`]. A [`Parcel`] is a flush on its way to another gateway.
 
 mod flight;
+mod flush;
+pub mod hedge;
 mod landing;
+mod lateness;
+mod parcel;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-pub use self::flight::Flight;
+pub use self::flight::{Flight, Tried};
+pub use self::flush::Flush;
+use self::hedge::Hedger;
+pub use self::lateness::HedgeOptions;
+pub use self::parcel::Parcel;
 use self::slots::Slots;
 use self::times::PutTimes;
 use super::replica::Replica;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::commit::{Proposal, SegmentRef, WriterInfo};
-use crate::format::slice::Slice;
+use crate::format::commit::WriterInfo;
 use crate::id::Slot;
 
 /// How a committer writes.
@@ -37,6 +46,8 @@ pub struct CommitterOptions {
     pub retry_pause: Duration,
     /// The longest pause.
     pub retry_pause_max: Duration,
+    /// When a late PUT is sent again.
+    pub hedge: HedgeOptions,
 }
 
 impl Default for CommitterOptions {
@@ -45,21 +56,9 @@ impl Default for CommitterOptions {
             flights_max: 4,
             retry_pause: Duration::from_millis(50),
             retry_pause_max: Duration::from_secs(1),
+            hedge: HedgeOptions::default(),
         }
     }
-}
-
-/// What goes into one slot: proposals, the slices they name, the rows.
-#[derive(Clone, Debug, Default)]
-pub struct Flush {
-    /// In the order in which they are folded.
-    pub proposals: Vec<Proposal>,
-    /// Segments that were uploaded before.
-    pub segments: Vec<SegmentRef>,
-    /// The slices.
-    pub slices: Vec<Slice>,
-    /// The rows of the slices at home in the commit.
-    pub body: Vec<Bytes>,
 }
 
 /// What is seen of the store while writing; a health watch listens.
@@ -71,6 +70,10 @@ pub enum PutSeenAs {
     Folded(Duration),
     /// It did not answer, or with an error.
     Failed(Arc<Error>),
+    /// It is late, and a second copy leaves.
+    Hedged,
+    /// The second copy was answered first.
+    HedgeWon,
 }
 
 /// Listens to the outcome of every PUT.
@@ -89,6 +92,7 @@ struct Inner {
     permits: Arc<Semaphore>,
     slots: Mutex<Slots>,
     times: Mutex<PutTimes>,
+    hedger: Hedger,
     listener: PutListener,
 }
 
@@ -107,7 +111,10 @@ impl Committer {
         listener: PutListener,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(options.flights_max));
+        let (store, env) = (replica.store().clone(), replica.env().clone());
+        let hedger = Hedger::new(store, env, options.hedge, Arc::clone(&listener));
         let inner = Inner {
+            hedger,
             replica,
             writer,
             options,
@@ -132,6 +139,11 @@ impl Committer {
     /// Waits until one more flush could be in flight, whoever's flight ends.
     pub async fn flight_freed(&self) {
         drop(self.inner.permits.acquire().await); // never closed
+    }
+
+    /// What sends late PUTs again; segments go through it too.
+    pub fn hedger(&self) -> &Hedger {
+        &self.inner.hedger
     }
 
     /// A quantile of the last PUT times.
