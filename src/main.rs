@@ -13,6 +13,7 @@ mod cache;
 mod client;
 mod cmd;
 mod config;
+mod csv;
 mod node;
 mod output;
 mod store_args;

@@ -127,3 +127,40 @@ async fn csv_that_is_read_can_be_written() {
     let refused = refused.problem(422, "invalid-rows");
     assert_eq!((&refused["errors"][0]["row"], &refused["errors"][0]["column"]), (&json!(1), &json!("id")));
 }
+
+#[tokio::test]
+async fn events_resume_behind_the_last_one_seen() {
+    let store = Store::file();
+    let frazil = Frazil::gateway(&store).await;
+    let rows = orders(&frazil).await;
+    let (mut seen, mut last) = (Vec::new(), String::new());
+    for take in [7, 40, 1000] {
+        let url =
+            format!("{}{rows}?format=sse&columns=id,__offset,__bucket&filter=id%20%3E%3D%2060", frazil.url());
+        let stream = reqwest::Client::new().get(url).header("Last-Event-ID", &last).send().await;
+        let mut stream = stream.expect("the gateway answers");
+        let (mut text, mut taken) = (String::new(), 0);
+        'reading: while taken < take {
+            let chunk = stream.chunk().await.expect("the stream goes on").expect("it does not end");
+            text.push_str(&String::from_utf8_lossy(&chunk));
+            while let Some((event, rest)) = text.split_once("\n\n") {
+                let field =
+                    |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                let (id, data) = (field("id: "), field("data: "));
+                text = rest.to_owned();
+                let Some(data) = data else { break 'reading };
+                seen.push(serde_json::from_str::<Value>(&data).expect("data is JSON")["id"].as_i64());
+                last = id.expect("an event has an id");
+                taken += 1;
+                if taken == take {
+                    break 'reading;
+                }
+            }
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (60..180).map(Some).collect::<Vec<_>>(), "each once, over three connections");
+    let changes =
+        frazil.http.get(&format!("{}/changes?from=snapshot&limit=1", table("orders"))).await.ok(200);
+    assert_eq!(changes[0]["__op"], "+I");
+}

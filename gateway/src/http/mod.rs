@@ -144,5 +144,6 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(tables::list))
         .routes(routes!(tables::describe, tables::ensure, tables::drop))
         .routes(routes!(rows::produce, rows::consume))
+        .routes(routes!(rows::changes))
         .routes(routes!(offsets::offsets))
 }

@@ -16,11 +16,14 @@ use frazil_log::schema::{Schema, TableSpec};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Doors;
-use super::request::params::{ConsumeParams, ExpectedOffset, ProduceParams, name, no_such_bucket, producer};
+use super::request::params::{
+    ConsumeParams, EVENTS, ExpectedOffset, ProduceParams, name, no_such_bucket, producer,
+};
 use crate::app::{Ack, Produce, Table};
 use crate::consume::encode::Encoder;
-use crate::consume::follow::follow;
+use crate::consume::follow::{Style, follow};
 use crate::consume::position::Position;
+use crate::consume::reader::OutputColumn;
 use crate::error::{Kind, Problem};
 use crate::produce::decode::infer::infer;
 use crate::produce::decode::{Format, decode};
@@ -162,27 +165,60 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
         ("max_bytes" = Option<String>, Query, description = "bytes of an answer, such as 8MiB"),
         ("wait" = Option<String>, Query, description = "how long to wait for the first row, such as 10s"),
         ("follow" = Option<bool>, Query, description = "never end; `limit` and `max_bytes` then bound each piece"),
-        ("format" = Option<String>, Query, description = "json, ndjson, csv or arrow; else by Accept"),
+        ("format" = Option<String>, Query, description = "json, ndjson, csv, arrow or sse (an event a row, never ending); else by Accept"),
+        ("Last-Event-ID" = Option<String>, Header, description = "events only: where to go on"),
     ),
     responses((status = 200, description = "the rows",
         headers(("Frazil-Next" = String, description = "where to go on (not when following)"),
             ("Frazil-Caught-Up" = bool, description = "whether that is the tail, confirmed")),
         content((serde_json::Value = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
-            (Vec<u8> = "application/vnd.apache.arrow.stream")))))]
+            (String = "text/event-stream"), (Vec<u8> = "application/vnd.apache.arrow.stream")))))]
 pub(super) async fn consume(
     State(doors): State<Arc<Doors>>,
     Path((db, table)): Path<(String, String)>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (db, table) = (name(&db)?, name(&table)?);
-    let params = ConsumeParams::of(&uri, &headers)?;
+    read(&doors, (&db, &table), ConsumeParams::of(&uri, &headers, "*")?).await
+}
+
+/// Reads the changes of a table. Those of a log table are its rows, each `+I`; `from=snapshot` begins with the first that is kept.
+#[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}/changes", tag = "rows",
+    params(
+        ("from" = Option<String>, Query, description = "as for rows, and snapshot: what is there, then what comes"),
+        ("bucket" = Option<u32>, Query), ("filter" = Option<String>, Query), ("limit" = Option<u32>, Query),
+        ("max_bytes" = Option<String>, Query), ("wait" = Option<String>, Query), ("follow" = Option<bool>, Query),
+        ("columns" = Option<String>, Query, description = "as for rows; `__op,*` if it is not given"),
+        ("format" = Option<String>, Query, description = "json, ndjson, csv, arrow or sse; else by Accept"),
+        ("Last-Event-ID" = Option<String>, Header, description = "events only: where to go on"),
+    ),
+    responses((status = 200, description = "the changes, as rows",
+        content((serde_json::Value = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
+            (String = "text/event-stream"), (Vec<u8> = "application/vnd.apache.arrow.stream")))))]
+pub(super) async fn changes(
+    State(doors): State<Arc<Doors>>,
+    Path((db, table)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    read(&doors, (&db, &table), ConsumeParams::of(&uri, &headers, "__op,*")?).await
+}
+
+async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -> Result<Response, Problem> {
+    let (db, table) = (name(db)?, name(table)?);
     let known = doors.app.table(&db, &table).await?;
-    let (request, projection) = params.ask(&known)?;
+    let (mut request, projection) = params.ask(&known)?;
+    let style = if params.events { Style::Events } else { Style::Lines };
+    if style == Style::Events {
+        request.columns.extend([OutputColumn::Bucket, OutputColumn::Offset]);
+    }
     let page = doors.app.consume(request.clone()).await?;
-    if params.follow {
-        let body = Body::from_stream(follow(Arc::clone(&doors.app), request, &projection, page));
-        return Ok(([(header::CONTENT_TYPE, params.format.content_type())], body).into_response());
+    if params.follow || params.events {
+        let body = Body::from_stream(follow(Arc::clone(&doors.app), request, &projection, style, page));
+        let content_type = if style == Style::Events { EVENTS } else { params.format.content_type() };
+        // Nobody on the way may keep a stream to himself until it ends.
+        let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache")];
+        return Ok((headers, body).into_response());
     }
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
     let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();

@@ -33,6 +33,9 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// The longest `Producer-Id`, in bytes.
 const PRODUCER_ID_BYTES_MAX: usize = 128;
 
+/// The media type of server-sent events.
+pub(in crate::http) const EVENTS: &str = "text/event-stream";
+
 /// Parameters of api.md that are not there yet, on any route.
 const PLANNED: [&str; 7] = ["group", "at_least", "consistency", "op", "freshness", "database", "q"];
 
@@ -202,13 +205,30 @@ pub(crate) struct ConsumeParams {
     pub(crate) bytes_max: usize,
     pub(crate) wait: Duration,
     pub(crate) follow: bool,
+    /// Events, which never end: where the last one that the client has seen was.
+    pub(crate) events: bool,
     pub(crate) filter: Option<String>,
     pub(crate) format: Format,
 }
 
 impl ConsumeParams {
-    pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
-        Self::read(Params::of(uri)?, |asked, follow| answer_format(asked, headers, follow))
+    /// Reads the parameters of a URL; `columns` are those of an answer if the client does not say.
+    pub(crate) fn of(uri: &Uri, headers: &HeaderMap, columns: &str) -> Result<Self, Problem> {
+        let mut params = Params::of(uri)?;
+        if !params.pairs.iter().any(|(name, _)| name == "columns") {
+            params.pairs.push(("columns".to_owned(), columns.to_owned()));
+        }
+        let mut events = false;
+        let mut read = Self::read(params, |asked, follow| {
+            events = is_events(asked, headers);
+            if events { Ok(Format::Ndjson) } else { answer_format(asked, headers, follow) }
+        })?;
+        read.events = events;
+        if events && let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) {
+            let id = id.to_str().map_err(|_| Problem::malformed("header Last-Event-ID is not text"))?;
+            read.from = From::Position(id.parse()?);
+        }
+        Ok(read)
     }
 
     /// Reads the parameters, from wherever they came; the door knows which formats it answers in.
@@ -230,6 +250,7 @@ impl ConsumeParams {
             bytes_max: params.read("max_bytes", size)?.unwrap_or(BYTES_DEFAULT),
             wait: params.duration("wait", WAIT_MAX)?.unwrap_or_default(),
             follow,
+            events: false,
             filter: params.take("filter"),
             format: format(asked.as_deref(), follow)?,
         };
@@ -348,6 +369,13 @@ pub(crate) fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem>
     }))
 }
 
+/// Whether events are asked for: by `format`, else by the first of `Accept`.
+fn is_events(asked: Option<&str>, headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let first = accept.split([',', ';']).next().unwrap_or_default().trim();
+    asked.map_or_else(|| first.eq_ignore_ascii_case(EVENTS), |asked| asked == "sse")
+}
+
 /// The answer's format: `format`, else `Accept`, else JSON (when following: a row a line).
 fn answer_format(asked: Option<&str>, headers: &HeaderMap, follow: bool) -> Result<Format, Problem> {
     let default = if follow { Format::Ndjson } else { Format::Json };
@@ -356,16 +384,17 @@ fn answer_format(asked: Option<&str>, headers: &HeaderMap, follow: bool) -> Resu
         Some("ndjson") => Format::Ndjson,
         Some("arrow") => Format::ArrowStream,
         Some("csv") => Format::Csv,
-        Some("sse") => return Err(Problem::unsupported("format=sse is not supported in this version")),
         Some(other) => {
             return Err(Problem::unsupported(format!(
-                "format={other:?} is not known: json, ndjson, csv or arrow"
+                "format={other:?} is not known: json, ndjson, csv, arrow or sse"
             )));
         }
         None => accepted(headers, default)?,
     };
     if follow && format != Format::Ndjson {
-        return Err(Problem::unsupported("follow=true answers a row a line: use format=ndjson"));
+        return Err(Problem::unsupported(
+            "follow=true answers a row a line or an event a row: use format=ndjson or format=sse",
+        ));
     }
     Ok(format)
 }
@@ -387,7 +416,7 @@ fn accepted(headers: &HeaderMap, default: Format) -> Result<Format, Problem> {
         }
     }
     Err(Problem::unsupported(format!(
-        "Accept: {accept} is not supported in this version: JSON, NDJSON, CSV or an Arrow stream"
+        "Accept: {accept} is not supported in this version: JSON, NDJSON, CSV, an Arrow stream or text/event-stream"
     )))
 }
 

@@ -7,7 +7,7 @@ use crate::error::table::TABLE;
 use crate::http::fallback::PLANNED;
 
 /// Every route of this version.
-const ROUTES: [&str; 18] = [
+const ROUTES: [&str; 19] = [
     "get /",
     "get /health",
     "get /metrics",
@@ -22,6 +22,7 @@ const ROUTES: [&str; 18] = [
     "delete /v1/databases/{db}/tables/{table}",
     "get /v1/databases/{db}/tables/{table}",
     "put /v1/databases/{db}/tables/{table}",
+    "get /v1/databases/{db}/tables/{table}/changes",
     "get /v1/databases/{db}/tables/{table}/offsets",
     "get /v1/databases/{db}/tables/{table}/rows",
     "post /v1/databases/{db}/tables/{table}/rows",
