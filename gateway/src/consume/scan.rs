@@ -95,7 +95,7 @@ pub(super) async fn scan(
         bytes: BYTES_MAX,
     };
     let mut next = request.from.clone();
-    let mut waiting = available(replica, table, &request.from);
+    let mut waiting = available(table, &request.from);
     while let Some((bucket, offsets)) = waiting.pop() {
         if scan.is_done() {
             break;

@@ -34,10 +34,11 @@ pub(crate) async fn first_at(
     time: TimeMicros,
 ) -> Result<Offset> {
     let key = table.rows_key(bucket);
-    let end = replica.fold().state.tables().tail(&key).next;
+    let kept = replica.fold().state.tables().tail(&key);
+    let end = kept.next;
     let is_rolled = |place: &Place| place.slice.times.is_some();
     // Rows below `low` are earlier; the place of the row at `high` reaches the time.
-    let (mut low, mut high, mut rolled) = (0, end, false);
+    let (mut low, mut high, mut rolled) = (kept.earliest, end, false);
     while low < high {
         let middle = low + (high - low) / 2;
         let places = replica.places(&key, middle..middle + 1).await?;

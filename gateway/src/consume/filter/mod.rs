@@ -27,6 +27,7 @@ use crate::error::Problem;
 /// A predicate over the rows of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filter {
+    text: String,
     predicate: Predicate,
     columns: Vec<OutputColumn>,
 }
@@ -75,7 +76,12 @@ impl Filter {
         let predicate = parse::parse(text, schema)?;
         let mut columns = Vec::new();
         predicate.columns(&mut columns);
-        Ok(Self { predicate, columns })
+        Ok(Self { text: text.to_owned(), predicate, columns })
+    }
+
+    /// As it was written: of an altered table it is read again.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The columns that it looks at, each once.

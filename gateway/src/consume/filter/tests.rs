@@ -270,7 +270,7 @@ proptest! {
     fn kernels_and_a_naive_evaluator_agree_and_statistics_rule_out_nothing_wanted((schema, batch, predicate) in cases()) {
         let mut columns = Vec::new();
         predicate.columns(&mut columns);
-        let filter = Filter { predicate, columns };
+        let filter = Filter { text: String::new(), predicate, columns };
         let mask = filter.mask(batch.num_rows(), &columns_of(&batch)).unwrap();
         let value = |row| {
             let (schema, batch) = (&schema, &batch);

@@ -19,9 +19,11 @@ use tokio::time::sleep;
 
 use super::encode::Encoder;
 use super::encode::projection::Projection;
+use super::filter::Filter;
 use super::position::From;
+use super::reader::OutputColumn;
 use crate::app::{Application, Consume, Page};
-use crate::error::Problem;
+use crate::error::{Kind, Problem};
 
 /// How long one read waits at the tail before it looks again.
 const WAIT: Duration = Duration::from_secs(10);
@@ -37,9 +39,12 @@ const HEARTBEAT_TEXT: &str = ": heartbeat\n\n";
 pub(crate) enum Style {
     /// A JSON object a line.
     Lines,
-    /// Server-sent events. The request's last two columns are `__bucket` and `__offset`, for the ids.
+    /// Server-sent events. The request's last columns are those of [`PLACE`], for the ids.
     Events,
 }
+
+/// Where a row lies.
+pub(crate) const PLACE: [OutputColumn; 2] = [OutputColumn::Bucket, OutputColumn::Offset];
 
 /// What the last line gets to leave the process before the connection is reset.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
@@ -47,6 +52,8 @@ const FLUSH_TIME: Duration = Duration::from_millis(100);
 struct Follower {
     app: Arc<dyn Application>,
     request: Consume,
+    /// The columns as they were asked for: looked up again when the table was altered.
+    columns: String,
     encoder: Encoder,
     style: Style,
     state: State,
@@ -66,12 +73,13 @@ enum State {
 pub(crate) fn follow(
     app: Arc<dyn Application>,
     request: Consume,
+    columns: String,
     projection: &Projection,
     style: Style,
     first: Page,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
     let encoder = Encoder::new(projection.columns().to_vec());
-    let follower = Follower { app, request, encoder, style, state: State::Page(first) };
+    let follower = Follower { app, request, columns, encoder, style, state: State::Page(first) };
     unfold(follower, |mut follower| async move {
         let item = follower.next().await?;
         Some((item, follower))
@@ -90,6 +98,11 @@ impl Follower {
                 }
                 State::Read => match self.app.consume(self.request.clone()).await {
                     Ok(page) => self.state = State::Page(page),
+                    Err(problem) if problem.kind() == Kind::SchemaChanged => match self.look_up_again().await
+                    {
+                        Ok(()) => self.state = State::Read,
+                        Err(problem) => return Some(Ok(self.fail(&problem))),
+                    },
                     Err(problem) => return Some(Ok(self.fail(&problem))),
                 },
                 State::Page(page) => {
@@ -116,6 +129,22 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// The table was altered: the rows from here on come as it is now. A line says all its names itself, so nothing is lost.
+    async fn look_up_again(&mut self) -> Result<(), Problem> {
+        let now = self.app.table(&self.request.database, &self.request.table).await?;
+        let projection = Projection::parse(&self.columns, &now.spec.schema)?;
+        self.request.columns = projection.sources().to_vec();
+        if self.style == Style::Events {
+            self.request.columns.extend(PLACE);
+        }
+        if let Some(filter) = &self.request.filter {
+            self.request.filter = Some(Arc::new(Filter::parse(filter.text(), &now.spec.schema)?));
+        }
+        self.request.schema = now.spec.schema.id;
+        self.encoder = Encoder::new(projection.columns().to_vec());
+        Ok(())
     }
 
     fn lines(&self, page: &Page) -> Result<Vec<u8>, Problem> {

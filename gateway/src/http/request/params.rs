@@ -15,6 +15,7 @@ use crate::app::{Consume, Producer, Table, TableList};
 use crate::consume::encode::Format;
 use crate::consume::encode::projection::Projection;
 use crate::consume::filter::Filter;
+use crate::consume::follow::Style;
 use crate::consume::position::{From, Position};
 use crate::error::{Kind, Problem};
 
@@ -260,6 +261,11 @@ impl ConsumeParams {
 }
 
 impl ConsumeParams {
+    /// How rows are written that never end.
+    pub(in crate::http) fn style(&self) -> Style {
+        if self.events { Style::Events } else { Style::Lines }
+    }
+
     /// What is asked of a table, and as which columns it is answered.
     pub(crate) fn ask(&self, table: &Table) -> Result<(Consume, Projection), Problem> {
         let buckets = table.spec.buckets;
@@ -275,6 +281,7 @@ impl ConsumeParams {
             database: table.database.clone(),
             table: table.name.clone(),
             id: table.id,
+            schema: table.spec.schema.id,
             columns: projection.sources().to_vec(),
             from: self.from.clone(),
             bucket: self.bucket,
