@@ -13,7 +13,6 @@ mod cache;
 mod client;
 mod cmd;
 mod config;
-mod csv;
 mod node;
 mod output;
 mod store_args;

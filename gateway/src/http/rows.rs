@@ -40,6 +40,7 @@ const CHANGES_MAX: usize = 3;
         ("expected_offset" = Option<String>, Query, description = "append only if the tail is here: an offset, or 0:43,1:17"),
         ("timeout" = Option<String>, Query, description = "how long to wait for the verdict, such as 10s"),
         ("create" = Option<bool>, Query, description = "create the table from the rows if it is not there"),
+        ("format" = Option<String>, Query, description = "json, ndjson, csv, arrow or otlp (OTLP/HTTP JSON logs, answered with {}); else by Content-Type"),
         ("Producer-Id" = Option<String>, Header), ("Producer-Epoch" = Option<u64>, Header), ("Producer-Seq" = Option<u64>, Header),
     ),
     request_body(description = "JSON, NDJSON, CSV or an Arrow stream", content((serde_json::Value = "application/json"),
@@ -49,13 +50,16 @@ pub(super) async fn produce(
     State(doors): State<Arc<Doors>>,
     Path((db, table)): Path<(String, String)>,
     request: Request,
-) -> Result<Json<Ack>, Problem> {
+) -> Result<Response, Problem> {
     let (db, table) = (name(&db)?, name(&table)?);
     let params = ProduceParams::of(request.uri())?;
     let (head, body) = request.into_parts();
     let producer = producer(&head.headers)?;
     let admitted = doors.bodies.read(&head.headers, body).await?;
-    let format = Format::of(content_type(&head.headers)?, &admitted.bytes)?;
+    let format = match params.format {
+        Some(format) => format,
+        None => Format::of(content_type(&head.headers)?, &admitted.bytes)?,
+    };
     let request_hash = request_hash(&params, format, &admitted.bytes);
 
     for _ in 0..CHANGES_MAX {
@@ -95,7 +99,11 @@ pub(super) async fn produce(
             Err(problem) => return Err(problem),
             Ok(ack) => {
                 let created = created.filter(|_| !ack.duplicate);
-                return Ok(Json(Ack { created, ..ack }));
+                // What exporters of OTLP know as: all of it was taken.
+                if format == Format::Otlp {
+                    return Ok(Json(serde_json::json!({})).into_response());
+                }
+                return Ok(Json(Ack { created, ..ack }).into_response());
             }
         }
     }
@@ -160,6 +168,7 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
         Format::Ndjson => "ndjson",
         Format::ArrowStream => "arrow",
         Format::Csv => "csv",
+        Format::Otlp => "otlp",
     };
     let mut hash = Xxh3::new();
     hash.update(format!("rows;format={format};bucket={bucket};expected_offset={expected};").as_bytes());

@@ -9,8 +9,8 @@ use arrow::ipc::writer::StreamWriter;
 use serde_json::{Map, Value};
 
 use super::Format;
-use crate::csv::Records;
 use crate::output::Grid;
+use crate::output::csv::Records;
 
 /// Where pages go.
 pub(super) struct Sink<W: Write> {

@@ -18,6 +18,7 @@ use crate::consume::filter::Filter;
 use crate::consume::follow::Style;
 use crate::consume::position::{From, Position};
 use crate::error::{Kind, Problem};
+use crate::produce::decode;
 
 /// Rows of an answer, if the client does not say.
 const LIMIT_DEFAULT: u64 = 1000;
@@ -153,6 +154,8 @@ pub(crate) struct ProduceParams {
     pub(crate) expected_offset: Option<ExpectedOffset>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) create: bool,
+    /// What the body is, whatever its Content-Type says.
+    pub(crate) format: Option<decode::Format>,
 }
 
 impl ProduceParams {
@@ -170,6 +173,7 @@ impl ProduceParams {
             })?,
             timeout: params.duration("timeout", TIMEOUT_MAX)?,
             create: params.flag("create")?,
+            format: params.read("format", decode::Format::named)?,
         };
         params.finish()?;
         if read.timeout == Some(Duration::ZERO) {

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Batch, Limits, ROW_BYTES_MAX};
 use crate::cmd::produce::Format;
-use crate::csv::Records;
+use crate::output::csv::Records;
 
 /// Collects bytes and gives them out as whole records.
 #[derive(Debug)]
