@@ -20,8 +20,6 @@ mod idle;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
-mod reach;
-#[cfg(test)]
 mod reading;
 #[cfg(test)]
 #[path = "../support/mod.rs"]

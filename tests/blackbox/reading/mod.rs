@@ -1,5 +1,7 @@
 //! The other ways to read and write: a beginning by time, filters, CSV, packed bodies.
 
+mod reach;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

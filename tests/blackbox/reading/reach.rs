@@ -1,4 +1,4 @@
-//! Agents that can be pointed at a table, by the configurations of `docs/reach.md`.
+//! Agents that can be pointed at a table, by the configurations of `docs/guide/reach.md`.
 //!
 //! The OTLP request was recorded from the JavaScript exporter (`@opentelemetry/exporter-logs-otlp-http` 0.223.1); those of Vector and Fluent Bit
 //! are written after their documentation: they could not be installed here.
