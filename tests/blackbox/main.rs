@@ -8,13 +8,13 @@ mod bucket;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
-mod corrupt;
-#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod first_five_minutes;
+#[cfg(test)]
+mod flight;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
