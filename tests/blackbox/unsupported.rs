@@ -27,20 +27,12 @@ fn names(answer: &Answer, what: &str) {
 async fn a_parameter_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
     let rows = format!("{}/rows", table("rime"));
-    for (query, what) in [
-        ("filter=id%3D1", "filter"),
-        ("format=sse", "sse"),
-        ("group=etl", "group"),
-        ("from=snapshot", "snapshot"),
-    ] {
+    for (query, what) in [("format=sse", "sse"), ("group=etl", "group")] {
         names(&frazil.http.get(&format!("{rows}?{query}")).await, what);
     }
     for (query, what) in [("op=upsert", "op"), ("op=delete", "op"), ("columns=id", "columns")] {
         names(&frazil.http.post(&format!("{rows}?{query}"), r#"[{"id":2}]"#).await, what);
     }
-    names(&frazil.http.get(&format!("{}/offsets?at=2026-01-01T00:00:00Z", table("rime"))).await, "at");
-    let accept = frazil.http.request("GET", &rows, &[("accept", "text/event-stream")], None).await;
-    names(&accept, "text/event-stream");
     let left = frazil.http.get(&rows).await.ok(200);
     assert_eq!(left.as_array().map(Vec::len), Some(1), "nothing was added: {left}");
 }
@@ -48,11 +40,9 @@ async fn a_parameter_of_a_later_version_is_named() {
 #[tokio::test]
 async fn an_option_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
-    for (extra, what) in [
-        (r#""primary_key":["id"]"#, "primary_key"),
-        (r#""partitioned_by":["day(day)"]"#, "partitioned_by"),
-        (r#""options":{"lake.enabled":true}"#, "lake.enabled"),
-    ] {
+    for (extra, what) in
+        [(r#""primary_key":["id"]"#, "primary_key"), (r#""options":{"lake.enabled":true}"#, "lake.enabled")]
+    {
         names(&frazil.http.put(&table("hoar"), &format!("{{{COLUMNS},{extra}}}")).await, what);
     }
     frazil.http.get(&table("hoar")).await.problem(404, "no-such-table");
@@ -62,10 +52,7 @@ async fn an_option_of_a_later_version_is_named() {
         .await
         .ok(201);
     let shown = frazil.http.get(&table("hoar")).await;
-    assert!(
-        shown.text.contains("30d") && shown.text.contains("not enforced"),
-        "retention is shown, and that nothing is deleted by it yet: {shown:?}"
-    );
+    assert!(shown.text.contains("30d"), "{shown:?}");
 }
 
 #[tokio::test]
@@ -73,7 +60,6 @@ async fn a_verb_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
     let t = table("rime");
     for (method, path, what) in [
-        ("GET", format!("{t}/changes"), "changes"),
         ("GET", format!("{t}/lookup?id=1"), "lookup"),
         ("POST", "/v1/databases/default/write".to_owned(), "write"),
         ("GET", "/v1/databases/default/groups/etl".to_owned(), "groups"),
