@@ -140,6 +140,7 @@ fn log_checkpoint() -> Vec<u8> {
         slot,
         log_hash: state.log_hash(),
         version: "0.1.0".into(),
+        features: state.features(),
         state_bytes: state_bytes.len() as u64,
         list_bytes: 0,
     };

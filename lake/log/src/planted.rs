@@ -36,6 +36,12 @@ pub enum Bug {
     TrimBeforeCheckpoint,
     /// Rule 12 off: an unreferenced segment is swept by age (W-x2).
     SweepByAge,
+    /// Rule 2 off: a proposal that is refused keeps the entries before the refused one.
+    PartsApplied,
+    /// The expected position of a group is not compared.
+    ExpectedPositionOff,
+    /// Rule 7 off: a group takes writes of an earlier group of its name.
+    GenerationOff,
 }
 
 /// The set of planted bugs.

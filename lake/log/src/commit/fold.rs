@@ -44,6 +44,8 @@ pub struct DueCheckpoint {
     pub log_hash: u128,
     /// The state's canonical bytes.
     pub state: Bytes,
+    /// The feature bits that its readers must know.
+    pub features: u64,
     /// Its page.
     pub page: Sealed,
     /// What the page says.
@@ -118,7 +120,8 @@ impl Fold {
             let log_hash = self.state.log_hash();
             let page = page::seal_page(self.state.identity().uuid, from..slot, log_hash, &places)?;
             let (state, last_writer) = (self.state.encode(), commit.header.writer.incarnation);
-            self.due.push(DueCheckpoint { slot, from, log_hash, state, page, places, last_writer });
+            let features = self.state.features();
+            self.due.push(DueCheckpoint { slot, from, log_hash, state, features, page, places, last_writer });
         }
         Ok(())
     }

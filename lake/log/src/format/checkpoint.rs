@@ -31,6 +31,9 @@ pub struct CheckpointHeader {
     pub log_hash: u128,
     /// The version of the program that wrote it.
     pub version: String,
+    /// The feature bits that a reader of the state must know; they stand in the envelope.
+    #[serde(skip)]
+    pub features: u64,
     /// Bytes of the state.
     pub state_bytes: u64,
     /// Bytes of the page list.
@@ -75,12 +78,13 @@ pub struct Checkpoint {
     pub pages: Vec<PageRef>,
 }
 
-/// Seals a checkpoint, written by this version.
+/// Seals a checkpoint, written by this version, of a state that needs these feature bits to be read.
 pub fn seal_checkpoint(
     log_uuid: Uuid,
     slot: Slot,
     log_hash: u128,
     state: Bytes,
+    features: u64,
     pages: &[PageRef],
 ) -> Result<Sealed> {
     let header = CheckpointHeader {
@@ -88,6 +92,7 @@ pub fn seal_checkpoint(
         slot,
         log_hash,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        features,
         state_bytes: state.len() as u64,
         list_bytes: 0,
     };
@@ -113,7 +118,8 @@ impl Checkpoint {
         header.text(&self.header.version);
         header.count(self.state.len());
         header.count(list.len());
-        envelope::seal(ObjectKind::Checkpoint, header, vec![self.state.clone(), list])
+        let body = vec![self.state.clone(), list];
+        envelope::seal_with(ObjectKind::Checkpoint, self.header.features, header, body)
     }
 
     /// Reads the whole checkpoint of `slot`, verified.
@@ -127,6 +133,7 @@ impl Checkpoint {
             slot: r.varint()?,
             log_hash: r.u128()?,
             version: r.text()?,
+            features: envelope.features,
             state_bytes: r.varint()?,
             list_bytes: r.varint()?,
         };

@@ -206,10 +206,16 @@ impl CommitHeader {
         self.slices.iter().for_each(|slice| slice.encode(&mut w));
         w.count(self.proposals.len());
         self.proposals.iter().for_each(|proposal| proposal.encode(&mut w));
-        let sealed = envelope::seal(ObjectKind::Commit, w, body)?;
+        let sealed = envelope::seal_with(ObjectKind::Commit, self.features(), w, body)?;
         Commit::decode("a commit not yet written", &sealed.head, self.slot)
             .map_err(|error| envelope::not_readable(&error))?;
         Ok(sealed)
+    }
+
+    /// The feature bits that a reader of its entries must know.
+    fn features(&self) -> u64 {
+        let entries = self.proposals.iter().flat_map(|proposal| &proposal.entries);
+        entries.fold(0, |bits, entry| bits | entry.features())
     }
 
     fn decode(mut r: Reader<'_>) -> Result<Self> {
@@ -267,6 +273,13 @@ impl Commit {
         if commit.header.slot != slot {
             return Err(
                 here.corrupt(&format!("the commit of slot {slot}"), format!("slot {}", commit.header.slot))
+            );
+        }
+        let features = commit.header.features();
+        if envelope.features != features {
+            let here = Reader::new(object, 16, &[]);
+            return Err(
+                here.corrupt(&format!("feature bits {features:#x}"), format!("{:#x}", envelope.features))
             );
         }
         let end = commit.header.slices.iter().filter(|slice| slice.home == SliceHome::Here);

@@ -64,8 +64,11 @@ impl ObjectKind {
     }
 }
 
-/// Feature bits that this program knows. None is given out yet.
-pub const FEATURES_KNOWN: u64 = 0;
+/// Feature bit: entries, refusals or a record of the state that are about groups.
+pub const FEATURE_GROUPS: u64 = 1 << 0;
+
+/// Feature bits that this program knows.
+pub const FEATURES_KNOWN: u64 = FEATURE_GROUPS;
 
 /// What an envelope says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -256,6 +259,11 @@ impl Sealed {
 
 /// Puts the envelope before a header and a body.
 pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed> {
+    seal_with(kind, 0, header, body)
+}
+
+/// The same of an object that only readers may read who know these feature bits.
+pub fn seal_with(kind: ObjectKind, features: u64, header: Writer, body: Vec<Bytes>) -> Result<Sealed> {
     let mut header = header.into_bytes();
     header.resize(header.len().next_multiple_of(8), 0);
     let body_bytes = body.iter().map(|piece| piece.len() as u64).sum();
@@ -272,7 +280,7 @@ pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed
         kind,
         version: kind.version(),
         header_bytes: u32::try_from(header.len()).map_err(|_| Error::internal("a header is below 4 GiB"))?,
-        features: 0,
+        features,
         body_bytes,
         content_hash: hasher.digest128(),
         header_checksum: xxh3_64(&header),

@@ -10,8 +10,9 @@
 //! * commit time never falls (rule 13);
 //! * the fold is total: bad input is a refusal (rule 8).
 //!
-//! Start reading at [`State::apply`], then [`proposal`] (how a proposal is judged), [`producers`], [`names`], [`tables`].
+//! Start reading at [`State::apply`], then [`proposal`] (how a proposal is judged), [`producers`], [`names`], [`tables`], [`groups`].
 
+pub mod groups;
 pub mod names;
 pub mod producers;
 pub mod proposal;
@@ -27,6 +28,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
+use self::groups::Groups;
 use self::names::Names;
 use self::producers::{Admission, Producers};
 use self::proposal::{Effect, Placed};
@@ -35,10 +37,14 @@ use self::verdict::{Acceptance, Fate, Refusal, Verdict};
 use crate::error::{Error, Result};
 use crate::format::commit::{Commit, CommitHeader, ProducerStamp, Proposal};
 use crate::format::entry::{self, Entry};
+use crate::format::envelope::FEATURE_GROUPS;
 use crate::format::wire::{Reader, Writer};
 use crate::id::{Name, ProposalName, Slot, TimeMicros, Ulid, Uuid};
 use crate::planted::Bug;
 use crate::protocol::FoldRules;
+
+/// The tag of the groups among the families that came later.
+const GROUPS_TAG: u8 = 1;
 
 /// Which log this is; said once, in slot 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,6 +72,7 @@ pub struct State {
     tables: Tables,
     producers: Producers,
     names: Names,
+    groups: Groups,
     rules: FoldRules,
 }
 
@@ -119,6 +126,7 @@ impl State {
             tables: Tables::default(),
             producers: Producers::default(),
             names: Names::default(),
+            groups: Groups::default(),
             rules,
         };
         let accepted = Verdict::Accepted(Acceptance { slot: 0, appended: Vec::new() });
@@ -151,7 +159,8 @@ impl State {
         self.names.forget_before(header.slot, self.rules.window_slots);
         self.producers.forget_idle(self.time, &self.rules);
         let kept = i64::try_from(self.rules.dropped_kept.as_micros()).unwrap_or(i64::MAX);
-        self.tables.forget_dropped_before(self.time.saturating_sub(kept));
+        let forgotten = self.tables.forget_dropped_before(self.time.saturating_sub(kept));
+        self.groups.forget_tables(&forgotten);
         let (mut fates, mut placed, mut moved) = (Vec::new(), Vec::new(), Vec::new());
         for proposal in &header.proposals {
             let fate = self.fold_proposal(header, proposal, &mut placed, &mut moved);
@@ -226,18 +235,38 @@ impl State {
         moved: &mut Vec<Placed>,
     ) -> Verdict {
         match proposal::judge(self, header, proposal) {
-            Err(refusal) => Verdict::Refused(refusal),
+            Err(refusal) => {
+                if self.rules.planted.has(Bug::PartsApplied) {
+                    let effects = proposal::judge_until_refused(self, header, proposal);
+                    self.take_and_tell(effects, header.slot, placed, moved);
+                }
+                Verdict::Refused(refusal)
+            }
             Ok(effects) => {
                 let appended = proposal::appended(&effects);
-                self.take(&effects, header.slot, self.time);
-                for effect in effects {
-                    match effect {
-                        Effect::Append(one) => placed.push(one),
-                        Effect::RollUp { parts, .. } => moved.extend(parts),
-                        Effect::DatabaseAlive(_) | Effect::CreateTable { .. } | Effect::DropTable(_) => {}
-                    }
-                }
+                self.take_and_tell(effects, header.slot, placed, moved);
                 Verdict::Accepted(Acceptance { slot: header.slot, appended })
+            }
+        }
+    }
+
+    fn take_and_tell(
+        &mut self,
+        effects: Vec<Effect<'_>>,
+        slot: Slot,
+        placed: &mut Vec<Placed>,
+        moved: &mut Vec<Placed>,
+    ) {
+        self.take(&effects, slot, self.time);
+        for effect in effects {
+            match effect {
+                Effect::Append(one) => placed.push(one),
+                Effect::RollUp { parts, .. } => moved.extend(parts),
+                Effect::DatabaseAlive(_)
+                | Effect::CreateTable { .. }
+                | Effect::DropTable(_)
+                | Effect::StorePositions { .. }
+                | Effect::DeleteGroup(_) => {}
             }
         }
     }
@@ -319,6 +348,18 @@ impl State {
         &self.names
     }
 
+    /// The groups.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The feature bits that a reader of its bytes must know.
+    pub fn features(&self) -> u64 {
+        let groups = if self.groups.is_untouched() { 0 } else { FEATURE_GROUPS };
+        let names = self.names.iter().fold(0, |bits, (_, _, fate)| bits | fate.features());
+        groups | names | self.producers.features()
+    }
+
     /// The numbers that it folds by.
     pub fn rules(&self) -> &FoldRules {
         &self.rules
@@ -348,6 +389,11 @@ impl State {
         w.record(|w| self.tables.encode(w));
         w.record(|w| self.producers.encode(w));
         w.record(|w| self.names.encode(w));
+        // Families that came later: a tag each, ascending, and only those that hold something.
+        if !self.groups.is_untouched() {
+            w.u8(GROUPS_TAG);
+            w.record(|w| self.groups.encode(w));
+        }
         w.into_bytes().into()
     }
 
@@ -378,7 +424,21 @@ impl State {
             names.finish()?;
             decoded
         };
-        r.finish()?;
+        let mut groups = Groups::default();
+        let mut last = 0;
+        while r.remaining() > 0 {
+            let (here, tag) = r.tag()?;
+            if tag <= last && tag != 0 {
+                return Err(here.corrupt("families ascending, each once", tag));
+            }
+            last = tag;
+            let mut family = match tag {
+                GROUPS_TAG => r.record()?,
+                other => return Err(here.unknown("a family of the state", other)),
+            };
+            groups = Groups::decode(&mut family, &tables)?;
+            family.finish()?;
+        }
         Ok(Self {
             identity,
             alive,
@@ -390,6 +450,7 @@ impl State {
             tables,
             producers,
             names,
+            groups,
             rules,
         })
     }
