@@ -43,8 +43,8 @@ const CREATE_ATTEMPTS: usize = 3;
         ("create" = Option<bool>, Query, description = "create the table from the rows if it is not there"),
         ("Producer-Id" = Option<String>, Header), ("Producer-Epoch" = Option<u64>, Header), ("Producer-Seq" = Option<u64>, Header),
     ),
-    request_body(description = "JSON, NDJSON or an Arrow stream", content((serde_json::Value = "application/json"),
-        (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.arrow.stream"))),
+    request_body(description = "JSON, NDJSON, CSV or an Arrow stream", content((serde_json::Value = "application/json"),
+        (String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream"))),
     responses((status = 200, body = Ack, description = "the rows are durable")))]
 pub(super) async fn produce(
     State(doors): State<Arc<Doors>>,
@@ -148,6 +148,7 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
         Format::Json => "json",
         Format::Ndjson => "ndjson",
         Format::ArrowStream => "arrow",
+        Format::Csv => "csv",
     };
     let mut hash = Xxh3::new();
     hash.update(format!("rows;format={format};bucket={bucket};expected_offset={expected};").as_bytes());
@@ -165,12 +166,12 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
         ("max_bytes" = Option<String>, Query, description = "bytes of an answer, such as 8MiB"),
         ("wait" = Option<String>, Query, description = "how long to wait for the first row, such as 10s"),
         ("follow" = Option<bool>, Query, description = "never end; `limit` and `max_bytes` then bound each piece"),
-        ("format" = Option<String>, Query, description = "json, ndjson or arrow; else by Accept"),
+        ("format" = Option<String>, Query, description = "json, ndjson, csv or arrow; else by Accept"),
     ),
     responses((status = 200, description = "the rows",
         headers(("Frazil-Next" = String, description = "where to go on (not when following)"),
             ("Frazil-Caught-Up" = bool, description = "whether that is the tail, confirmed")),
-        content((serde_json::Value = "application/json"), (String = "application/x-ndjson"),
+        content((serde_json::Value = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
             (Vec<u8> = "application/vnd.apache.arrow.stream")))))]
 pub(super) async fn consume(
     State(doors): State<Arc<Doors>>,

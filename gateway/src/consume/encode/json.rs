@@ -67,7 +67,7 @@ struct Record<'a> {
 }
 
 /// A column or nested field.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     nulls: Option<&'a NullBuffer>,
     values: Values<'a>,
 }
@@ -145,7 +145,7 @@ impl<'a> Record<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(ty: &Type, array: &'a dyn Array) -> Result<Self, Problem> {
+    pub(super) fn new(ty: &Type, array: &'a dyn Array) -> Result<Self, Problem> {
         // Fields differ in names and ids where a batch was read under another schema; the kind of type must agree.
         if std::mem::discriminant(array.data_type()) != std::mem::discriminant(&data_type(ty)) {
             return Err(mismatch(ty, array));
@@ -153,8 +153,12 @@ impl<'a> Writer<'a> {
         Ok(Self { nulls: array.nulls(), values: Values::new(ty, array)? })
     }
 
-    fn push(&self, out: &mut Vec<u8>, at: usize) {
-        if self.nulls.is_some_and(|nulls| nulls.is_null(at)) {
+    pub(super) fn is_null(&self, at: usize) -> bool {
+        self.nulls.is_some_and(|nulls| nulls.is_null(at))
+    }
+
+    pub(super) fn push(&self, out: &mut Vec<u8>, at: usize) {
+        if self.is_null(at) {
             out.extend_from_slice(b"null");
         } else {
             self.values.push(out, at);

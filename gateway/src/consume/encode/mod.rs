@@ -1,4 +1,4 @@
-//! Record batches → the bytes of an answer: a JSON array, a row a line, or an Arrow IPC stream.
+//! Record batches → the bytes of an answer: a JSON array, a row a line, CSV, or an Arrow IPC stream.
 //!
 //! Invariants:
 //! * what is written here, [`crate::produce::decode`] reads as the same rows (a property test over all types);
@@ -6,6 +6,7 @@
 //!
 //! Start reading at [`Encoder`]; which columns there are is decided in [`projection`].
 
+mod csv;
 pub(crate) mod json;
 pub mod projection;
 #[cfg(test)]
@@ -31,6 +32,8 @@ pub enum Format {
     Ndjson,
     /// An Arrow IPC stream.
     ArrowStream,
+    /// A header line, then a record a row.
+    Csv,
 }
 
 /// Writes batches of the same columns.
@@ -47,6 +50,7 @@ impl Format {
             Self::Json => "application/json",
             Self::Ndjson => "application/x-ndjson",
             Self::ArrowStream => "application/vnd.apache.arrow.stream",
+            Self::Csv => "text/csv",
         }
     }
 }
@@ -77,6 +81,10 @@ impl Encoder {
             }
             Format::Ndjson => batches.iter().try_for_each(|batch| self.push_lines(&mut out, batch))?,
             Format::ArrowStream => self.push_arrow(&mut out, batches)?,
+            Format::Csv => {
+                csv::push_header(&mut out, &self.columns);
+                batches.iter().try_for_each(|batch| csv::push_rows(&mut out, &self.columns, batch))?;
+            }
         }
         Ok(out)
     }

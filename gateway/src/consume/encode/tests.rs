@@ -73,6 +73,22 @@ fn rows_are_written_as_the_page_says() {
 }
 
 #[test]
+fn rows_are_written_as_csv() {
+    let columns = "id BIGINT, \"a,b\" STRING, d DECIMAL(9,2), at TIMESTAMP(6) WITH TIME ZONE, s ARRAY<STRING>, b BINARY, x DOUBLE";
+    let body = r#"[{"id":1,"a,b":"x\"y","d":"1.50","at":"2026-01-02T03:04:05Z","s":["p","q"],"b":"","x":"NaN"},{"a,b":""}]"#;
+    let (projection, batch) = project(columns, "*,__offset", body);
+    let encoder = Encoder::new(projection.columns().to_vec());
+    let csv = String::from_utf8(encoder.answer(Format::Csv, &[batch]).unwrap()).unwrap();
+    assert_eq!(
+        csv,
+        "id,\"a,b\",d,at,s,b,x,__offset\n\
+         1,\"x\"\"y\",1.50,2026-01-02T03:04:05.000000Z,\"[\"\"p\"\",\"\"q\"\"]\",\"\",NaN,40\n\
+         ,\"\",,,,,,41\n"
+    );
+    assert_eq!(encoder.answer(Format::Csv, &[]).unwrap(), b"id,\"a,b\",d,at,s,b,x,__offset\n");
+}
+
+#[test]
 fn pseudo_columns_stand_where_they_were_asked_for() {
     let (projection, batch) =
         project("id INT, url STRING", "__op,url,__timestamp,__bucket", r#"{"id":1,"url":"a"}"#);
@@ -116,12 +132,24 @@ proptest! {
             (Format::Json, Input::Json),
             (Format::Ndjson, Input::Ndjson),
             (Format::ArrowStream, Input::ArrowStream),
+            (Format::Csv, Input::Csv),
         ] {
             let body = Bytes::from(encoder.answer(output, std::slice::from_ref(&batch)).unwrap());
             let read = decode(input, &body, &schema, &Limits::default());
             let read = read.map_err(|problem| TestCaseError::fail(format!("{problem}: {}", body.escape_ascii())))?;
             prop_assert_eq!(&read, &batch);
         }
+    }
+
+    #[test]
+    fn csv_with_pseudo_columns_is_read_back(schema in random::schemas(), rows in 0usize..6, seed in any::<u64>()) {
+        let any = TableRequest { columns: Some("id INT".to_owned()), ..TableRequest::default() };
+        let spec = TableSpec { schema: schema.clone(), ..build(&any).unwrap() };
+        let projection = Projection::parse("__offset,*,__op,__bucket,__timestamp", &schema).unwrap();
+        let batch = random::batch(&schema, rows, seed);
+        let answer = assemble(&batch, projection.sources(), &spec, 7);
+        let body = Bytes::from(Encoder::new(projection.columns().to_vec()).answer(Format::Csv, &[answer]).unwrap());
+        prop_assert_eq!(decode(Input::Csv, &body, &schema, &Limits::default()).unwrap(), batch);
     }
 
     #[test]

@@ -291,12 +291,11 @@ fn answer_format(asked: Option<&str>, headers: &HeaderMap, follow: bool) -> Resu
         Some("json") => Format::Json,
         Some("ndjson") => Format::Ndjson,
         Some("arrow") => Format::ArrowStream,
-        Some(planned @ ("csv" | "sse")) => {
-            return Err(Problem::unsupported(format!("format={planned} is not supported in this version")));
-        }
+        Some("csv") => Format::Csv,
+        Some("sse") => return Err(Problem::unsupported("format=sse is not supported in this version")),
         Some(other) => {
             return Err(Problem::unsupported(format!(
-                "format={other:?} is not known: json, ndjson or arrow"
+                "format={other:?} is not known: json, ndjson, csv or arrow"
             )));
         }
         None => accepted(headers, default)?,
@@ -318,12 +317,13 @@ fn accepted(headers: &HeaderMap, default: Format) -> Result<Format, Problem> {
             "application/json" => return Ok(Format::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => return Ok(Format::Ndjson),
             "application/vnd.apache.arrow.stream" => return Ok(Format::ArrowStream),
+            "text/csv" => return Ok(Format::Csv),
             "*/*" | "application/*" | "" => return Ok(default),
             _ => {}
         }
     }
     Err(Problem::unsupported(format!(
-        "Accept: {accept} is not supported in this version: JSON, NDJSON or an Arrow stream"
+        "Accept: {accept} is not supported in this version: JSON, NDJSON, CSV or an Arrow stream"
     )))
 }
 

@@ -137,7 +137,7 @@ async fn bodies_are_refused_when_too_large_or_packed_or_strange() {
     );
     for (header, problem) in [
         ("Content-Encoding: gzip", "422 unsupported: Content-Encoding"),
-        ("Content-Type: text/csv", "422 unsupported: Content-Type text/csv"),
+        ("Content-Type: text/csv", "422 invalid-rows: row 0, column \"[]\""),
         ("Content-Type: text/html", "415 unsupported-media-type"),
     ] {
         let found = door.send("POST clicks/rows", "[]", &[header]).await.problem();

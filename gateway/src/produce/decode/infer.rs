@@ -15,7 +15,7 @@ use super::scan::{Scanner, Token};
 use crate::error::{Problem, RowErrorKind};
 
 /// The most columns, or fields of one struct, that are inferred.
-const COLUMNS_MAX: usize = 1000;
+pub(super) const COLUMNS_MAX: usize = 1000;
 
 /// Infers the columns from the body of a produce request. Field ids are 0: creating the table assigns them.
 ///
@@ -25,6 +25,7 @@ pub fn infer(format: Format, body: &Bytes) -> Result<Vec<Column>, Problem> {
     match format {
         Format::Json | Format::Ndjson => infer_json(format, body),
         Format::ArrowStream => super::arrow_stream::infer(body),
+        Format::Csv => super::csv::infer(body),
     }
 }
 

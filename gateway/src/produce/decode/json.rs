@@ -53,9 +53,11 @@ pub(super) fn decode_ndjson(body: &[u8], schema: &Schema, limits: &Limits) -> Re
 
 /// Whether the text is exactly one JSON value.
 pub(super) fn is_one_value(body: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(body) else {
-        return false;
-    };
+    std::str::from_utf8(body).is_ok_and(is_json)
+}
+
+/// Whether the text is exactly one JSON value.
+pub(super) fn is_json(text: &str) -> bool {
     let mut scanner = Scanner::new(text);
     scanner.value().and_then(|token| scanner.skip(token)).is_ok() && scanner.peek().is_none()
 }
@@ -79,16 +81,16 @@ pub(super) fn syntax_problem(text: &str, start: usize, error: &SyntaxError) -> P
 }
 
 /// The rows read so far.
-struct Rows<'t> {
-    columns: Record<'t>,
-    row: u64,
-    errors: RowErrors,
-    budget: Budget,
+pub(super) struct Rows<'t> {
+    pub(super) columns: Record<'t>,
+    pub(super) row: u64,
+    pub(super) errors: RowErrors,
+    pub(super) budget: Budget,
     limits: Limits,
 }
 
 impl<'t> Rows<'t> {
-    fn new(schema: &'t Schema, limits: &Limits) -> Self {
+    pub(super) fn new(schema: &'t Schema, limits: &Limits) -> Self {
         let budget = Budget::new(limits.decoded_bytes_max);
         Self {
             columns: Record::new(&schema.columns),
@@ -107,6 +109,15 @@ impl<'t> Rows<'t> {
         whole: &str,
         rows: impl FnOnce(&mut Reader<'_>, &mut Record<'t>) -> Result<(), Stop>,
     ) -> Result<(), Problem> {
+        self.scan(piece, rows).map_err(|stop| self.problem(stop, whole, start))
+    }
+
+    /// Reads a piece of JSON text; nothing may follow what `rows` takes.
+    pub(super) fn scan(
+        &mut self,
+        piece: &str,
+        rows: impl FnOnce(&mut Reader<'_>, &mut Record<'t>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         let mut reader = Reader {
             scanner: Scanner::new(piece),
             errors: std::mem::take(&mut self.errors),
@@ -120,14 +131,19 @@ impl<'t> Rows<'t> {
         self.row = reader.row;
         self.errors = reader.errors;
         self.budget = reader.budget;
-        result.map_err(|stop| match stop {
+        result
+    }
+
+    /// What the client is told where reading stopped, `start` bytes into the whole.
+    pub(super) fn problem(&self, stop: Stop, whole: &str, start: usize) -> Problem {
+        match stop {
             Stop::Syntax(error) => syntax_problem(whole, start, &error),
             Stop::TooLarge => too_large(&self.limits),
             Stop::Problem(problem) => problem,
-        })
+        }
     }
 
-    fn finish(self, schema: &Schema) -> Result<RecordBatch, Problem> {
+    pub(super) fn finish(self, schema: &Schema) -> Result<RecordBatch, Problem> {
         self.errors.into_result()?;
         let fault = |error| Problem::internal(format!("rows that were checked do not make a batch: {error}"));
         let arrow = arrow_schema(schema);

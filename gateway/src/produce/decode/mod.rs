@@ -7,10 +7,11 @@
 //! * memory is bounded by [`Limits`], whatever the body claims.
 //!
 //! Start reading at [`decode()`]; JSON is scanned in `scan`, typed in `read` and collected in `node`; Arrow streams are in
-//! `arrow_stream`. The table of a first request is inferred in [`infer`].
+//! `arrow_stream`, CSV is in `csv`. The table of a first request is inferred in [`infer`].
 
 pub(crate) mod arrow_stream;
 mod check;
+mod csv;
 mod errors;
 pub mod infer;
 mod json;
@@ -36,6 +37,8 @@ pub enum Format {
     Ndjson,
     /// An Arrow IPC stream.
     ArrowStream,
+    /// A header line, then a row a record.
+    Csv,
 }
 
 /// What decoding may take.
@@ -63,12 +66,10 @@ impl Format {
             "application/json" | "text/json" => Ok(Self::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Ndjson),
             "application/vnd.apache.arrow.stream" => Ok(Self::ArrowStream),
-            "text/csv" => {
-                Err(Problem::unsupported("Content-Type text/csv: CSV is not supported in this version"))
-            }
+            "text/csv" => Ok(Self::Csv),
             other => Err(Problem::new(
                 Kind::UnsupportedMediaType,
-                format!("Content-Type {other:?} is not known: send JSON, NDJSON or an Arrow stream"),
+                format!("Content-Type {other:?} is not known: send JSON, NDJSON, CSV or an Arrow stream"),
             )),
         }
     }
@@ -87,7 +88,7 @@ impl Format {
             Some(b'{') => Ok(Self::Ndjson),
             Some(_) => Err(Problem::new(
                 Kind::UnsupportedMediaType,
-                "the body is neither JSON, NDJSON nor an Arrow stream, and no Content-Type says what it is",
+                "the body is neither JSON, NDJSON nor an Arrow stream, and no Content-Type says what it is (CSV must be named: text/csv)",
             )),
         }
     }
@@ -108,6 +109,7 @@ pub fn decode(
         Format::Json => json::decode_json(body, schema, limits),
         Format::Ndjson => json::decode_ndjson(body, schema, limits),
         Format::ArrowStream => arrow_stream::decode(body, schema, limits),
+        Format::Csv => csv::decode(body, schema, limits),
     }
 }
 

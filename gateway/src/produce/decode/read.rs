@@ -82,7 +82,7 @@ impl Reader<'_> {
     }
 
     /// Reads one value into a node.
-    fn value(&mut self, node: &mut Node<'_>, path: Path<'_>) -> Result<(), Stop> {
+    pub(super) fn value(&mut self, node: &mut Node<'_>, path: Path<'_>) -> Result<(), Stop> {
         self.scanner.peek();
         let start = self.scanner.position();
         let token = self.scanner.value()?;
@@ -280,7 +280,7 @@ pub(super) fn unknown_column<'n>(key: &str, mut names: impl Iterator<Item = &'n 
 }
 
 /// Log tables take inserts only.
-fn check_op(token: Token<'_>) -> Result<(), Stop> {
+pub(super) fn check_op(token: Token<'_>) -> Result<(), Stop> {
     match token {
         Token::Null => Ok(()),
         Token::String(op) if op.decoded() == "+I" => Ok(()),
@@ -302,10 +302,10 @@ fn push_text(text: Text<'_>, bytes: &mut Vec<u8>) {
     }
 }
 
-type Taken = Result<(), RowErrorKind>;
+pub(super) type Taken = Result<(), RowErrorKind>;
 
 /// Adds a value that is neither array nor object, if it fits.
-fn scalar(ty: &Type, values: &mut Values<'_>, token: Token<'_>) -> Result<Taken, Stop> {
+pub(super) fn scalar(ty: &Type, values: &mut Values<'_>, token: Token<'_>) -> Result<Taken, Stop> {
     Ok(match values {
         Values::Boolean(values) => match token {
             Token::True | Token::False => {

@@ -288,6 +288,11 @@ fn unit_of(escape: &[u8]) -> Option<u16> {
 }
 
 impl<'a> Text<'a> {
+    /// Text that stands for itself.
+    pub(super) fn plain(text: &'a str) -> Self {
+        Self { raw: text, escaped: false }
+    }
+
     /// The text with its escapes undone.
     pub(crate) fn decoded(&self) -> Cow<'a, str> {
         if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }

@@ -1,6 +1,7 @@
-//! Rows from JSON and Arrow, what is refused and how it is named; random tables for properties are in [`random`].
+//! Rows from JSON, CSV and Arrow, what is refused and how it is named; random tables for properties are in [`random`].
 
 mod arrow_stream;
+mod csv;
 pub(crate) mod random;
 mod rows;
 

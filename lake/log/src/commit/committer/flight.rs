@@ -1,0 +1,67 @@
+//! One flush on its way: slot after slot, until one is ours.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::landing::Landed;
+use super::{Committer, Flush};
+use crate::error::Result;
+use crate::id::Slot;
+
+/// A slot that is about to be written.
+#[derive(Debug)]
+pub struct Flight {
+    committer: Committer,
+    slot: Slot,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Flight {
+    pub(super) fn new(committer: Committer, slot: Slot, permit: OwnedSemaphorePermit) -> Self {
+        Self { committer, slot, _permit: permit }
+    }
+
+    /// Writes a flush. Returns the slot, once it is folded.
+    ///
+    /// Proposals may be named by any gateway: each is answered by its own gateway's fold. A lost slot is tried again further on,
+    /// for as long as the store needs: what must end is ended by the caller, who then does not know the outcome.
+    ///
+    /// # Errors
+    /// Only such as no later attempt can mend: a header over the limit, a fold that stopped.
+    pub async fn write(mut self, flush: Flush) -> Result<Slot> {
+        let inner = Arc::clone(&self.committer.inner);
+        let mut losses = 0u32;
+        loop {
+            if self.committer.fly(self.slot, &flush).await? == Landed::Ours {
+                inner.replica.wait_for(self.slot + 1).await;
+                return Ok(self.slot);
+            }
+            losses += 1;
+            inner.slots.lock().taken.insert(self.slot);
+            // Fold what the winner wrote, and aim at the first absent slot; after two losses not in step with the others.
+            self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
+            if losses >= 2 {
+                // A process that slept during its only PUTs knows times of minutes.
+                let p50 = self
+                    .committer
+                    .put_time(50)
+                    .unwrap_or(Duration::from_millis(20))
+                    .min(inner.options.retry_pause_max);
+                let jitter =
+                    inner.replica.env().entropy.bits() % u64::try_from(p50.as_micros().max(1)).unwrap_or(1);
+                tokio::time::sleep(Duration::from_micros(jitter)).await;
+            }
+            let mut slots = inner.slots.lock();
+            slots.aimed.remove(&self.slot);
+            self.slot = slots.aim(inner.replica.next());
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.committer.inner.slots.lock().aimed.remove(&self.slot);
+    }
+}

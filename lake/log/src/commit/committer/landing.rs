@@ -1,0 +1,154 @@
+//! One slot's PUTs, and what became of it.
+//!
+//! Invariant: an answer is Ours or Lost only by what is folded or read (rules 5 and 10), never by the store's word alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Committer, Flush, PutSeenAs};
+use crate::commit::replica::SlotRead;
+use crate::env::Moment;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::commit::{Commit, CommitHeader, WriterInfo};
+use crate::format::envelope::Sealed;
+use crate::id::Slot;
+use crate::planted::Bug;
+use crate::store::{CreateOutcome, PutPayload, paths};
+
+/// What became of one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Landed {
+    Ours,
+    Lost,
+}
+
+impl Committer {
+    /// One slot, until it is Committed or Lost.
+    pub(super) async fn fly(&self, slot: Slot, flush: &Flush) -> Result<Landed> {
+        let replica = &self.inner.replica;
+        let (commit, sealed) = self.seal(slot, flush)?;
+        let path = paths::log(replica.database(), slot);
+        let mut pause = self.inner.options.retry_pause;
+        loop {
+            let sent = replica.env().now();
+            let payload: PutPayload = sealed.pieces().collect();
+            let outcome = if replica.put_needs_proof() {
+                // The first write after a pause: the LIST goes beside the PUT (rule 10).
+                let put = replica.store().create_if_absent(&path, payload);
+                let (outcome, proof) = futures::join!(put, replica.refresh_proof());
+                drop(proof); // no proof now: the observation itself will ask again
+                outcome
+            } else {
+                replica.store().create_if_absent(&path, payload).await
+            };
+            let took = replica.env().now().since(&sent);
+            self.note(&outcome, took);
+            if let Some(landed) = self.resolve(&commit, sent, outcome).await? {
+                return Ok(landed);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(self.inner.options.retry_pause_max);
+        }
+    }
+
+    fn seal(&self, slot: Slot, flush: &Flush) -> Result<(Commit, Sealed)> {
+        let replica = &self.inner.replica;
+        let (folded, log_uuid) = {
+            let fold = replica.fold();
+            (fold.folded(), fold.state.identity().uuid)
+        };
+        let put_p99 = self.put_time(99).unwrap_or_default();
+        let header = CommitHeader {
+            slot,
+            log_uuid,
+            put_id: replica.env().ulid(),
+            folded,
+            time: replica.env().now().wall,
+            writer: WriterInfo {
+                put_p99_us: u64::try_from(put_p99.as_micros()).unwrap_or(u64::MAX),
+                ..self.inner.writer.clone()
+            },
+            encryption_key_id: String::new(),
+            segments: flush.segments.clone(),
+            slices: flush.slices.clone(),
+            proposals: flush.proposals.clone(),
+        };
+        let sealed = header.seal(flush.body.clone())?;
+        Ok((Commit::of_sealed(header, &sealed), sealed))
+    }
+
+    fn note(&self, outcome: &CreateOutcome, took: Duration) {
+        let seen = match outcome {
+            CreateOutcome::Committed => {
+                self.inner.times.lock().add(took);
+                PutSeenAs::Answered(took)
+            }
+            CreateOutcome::Lost => PutSeenAs::Answered(took),
+            CreateOutcome::Unknown(error) | CreateOutcome::Denied(error) => {
+                PutSeenAs::Failed(Arc::new(Error::new(error.kind(), error.to_string())))
+            }
+        };
+        (self.inner.listener)(seen);
+    }
+
+    /// What an answer means; `None`: the same bytes must be sent again.
+    async fn resolve(&self, commit: &Commit, sent: Moment, outcome: CreateOutcome) -> Result<Option<Landed>> {
+        let replica = &self.inner.replica;
+        let slot = commit.header.slot;
+        if matches!(outcome, CreateOutcome::Committed) {
+            let answered = replica.env().now();
+            let landed = self.believe_ours(commit, sent).await?;
+            (self.inner.listener)(PutSeenAs::Folded(replica.env().now().since(&answered)));
+            return Ok(Some(landed));
+        }
+        if let Some(landed) = self.folded_as(commit) {
+            return Ok(Some(landed));
+        }
+        // 412, a time-out, a 5xx: whose slot is it?
+        match replica.read_slot(slot).await {
+            Ok(SlotRead::Present(found)) if found.is_same_put(commit) => {
+                self.believe_ours(commit, sent).await.map(Some)
+            }
+            Ok(SlotRead::Present(_)) => Ok(Some(Landed::Lost)),
+            Ok(SlotRead::Absent) if replica.next() > slot => {
+                Ok(self.folded_as(commit).or(Some(Landed::Lost)))
+            }
+            Ok(SlotRead::Absent) if replica.protocol().fold.planted.has(Bug::GiveUpUnknown) => {
+                Ok(Some(Landed::Lost))
+            }
+            Ok(SlotRead::Absent) => Ok(None),
+            Err(error) if error.is_retryable() || error.kind() == ErrorKind::Denied => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Our PUT stands in its slot: it waits for its turn to be folded. If a checkpoint came in between (we slept), the fold knows
+    /// better.
+    async fn believe_ours(&self, commit: &Commit, sent: Moment) -> Result<Landed> {
+        let replica = &self.inner.replica;
+        let slot = commit.header.slot;
+        self.until_ok(|| replica.deliver(commit.clone(), sent)).await?;
+        loop {
+            if let Some(landed) = self.folded_as(commit) {
+                return Ok(landed);
+            }
+            if replica.next() > slot {
+                return Ok(Landed::Lost); // a checkpoint jumped over it: what came of it is not known here
+            }
+            // A hole below: its own flight fills it, or whoever wrote it is folded by reading.
+            tokio::select! {
+                biased;
+                () = replica.wait_for(slot + 1) => {}
+                () = tokio::time::sleep(Duration::from_millis(500)) => {
+                    self.until_ok(|| async { replica.confirm_tail().await.map(drop) }).await?;
+                }
+            }
+        }
+    }
+
+    fn folded_as(&self, commit: &Commit) -> Option<Landed> {
+        let seen = self.inner.replica.put_at(commit.header.slot)?;
+        let ours = seen.put_id == commit.header.put_id && seen.content_hash == commit.envelope.content_hash;
+        Some(if ours { Landed::Ours } else { Landed::Lost })
+    }
+}

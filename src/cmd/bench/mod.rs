@@ -1,0 +1,34 @@
+//! `frazil bench`: measures next to the raw store, in the same run. One file a verb.
+
+mod ack;
+mod cold;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: frazil bench ack --store memory:// --wrap s3-like")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Acknowledgements beside raw create-only PUTs of the same size, on the same store
+    #[command(after_help = "Example: frazil bench ack --store s3://bucket/prefix --seconds 60 -o json")]
+    Ack(ack::Args),
+    /// Cold starts on synthetic logs of 10^4, 10^5, … slots
+    #[command(after_help = "Example: frazil bench cold 1000000")]
+    Cold(cold::Args),
+}
+
+/// Measures.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.verb {
+        Verb::Ack(args) => ack::run(&args),
+        Verb::Cold(args) => cold::run(&args),
+    }
+}
