@@ -5,6 +5,8 @@
 //! * deadlines are kept by the implementation: `timeout` and `wait` are upper bounds on how long a call takes;
 //! * what a read at the tail answers was confirmed against the store.
 
+mod groups;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use frazil_log::schema::TableSpec;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use self::groups::{Group, GroupList, GroupTable, Groups, Lag, Stand, StoreGroup};
 use crate::consume::position::{From, Position};
 use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
@@ -64,6 +67,23 @@ pub trait Application: Send + Sync + fmt::Debug {
 
     /// The offsets of a table's buckets, the tail confirmed.
     async fn offsets(&self, database: &Name, table: &Name) -> Result<Vec<BucketOffsets>, Problem>;
+
+    /// Groups by name, those after `after` that begin with `prefix`, at most `limit`.
+    async fn groups(&self, database: &Name, list: GroupList) -> Result<Groups, Problem>;
+
+    /// One group, the tail confirmed; `no-such-group` if it is not there.
+    async fn group(&self, database: &Name, group: &Name) -> Result<Group, Problem>;
+
+    /// Stores positions: all or none.
+    async fn store_group(&self, request: StoreGroup) -> Result<Ensured<Group>, Problem>;
+
+    /// Deletes a group; one that is made again later does not know its positions.
+    async fn delete_group(
+        &self,
+        database: &Name,
+        group: &Name,
+        if_generation: Option<u64>,
+    ) -> Result<(), Problem>;
 
     /// What the gateway knows of the cluster and of itself, as JSON.
     async fn cluster(&self) -> Result<serde_json::Value, Problem>;
@@ -213,6 +233,8 @@ pub struct Consume {
     pub columns: Vec<OutputColumn>,
     /// Where to begin.
     pub from: From,
+    /// Begin where this group stands instead, in the buckets where it does.
+    pub group: Option<Name>,
     /// The only bucket to read, or all.
     pub bucket: Option<Bucket>,
     /// At most so many rows.

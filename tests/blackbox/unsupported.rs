@@ -30,7 +30,6 @@ async fn a_parameter_of_a_later_version_is_named() {
     for (query, what) in [
         ("filter=id%3D1", "filter"),
         ("format=sse", "sse"),
-        ("group=etl", "group"),
         ("from=snapshot", "snapshot"),
     ] {
         names(&frazil.http.get(&format!("{rows}?{query}")).await, what);
@@ -89,8 +88,6 @@ async fn a_verb_of_a_later_version_is_named() {
         ("GET", format!("{t}/changes"), "changes"),
         ("GET", format!("{t}/lookup?id=1"), "lookup"),
         ("POST", "/v1/databases/default/write".to_owned(), "write"),
-        ("GET", "/v1/databases/default/groups/etl".to_owned(), "groups"),
-        ("PUT", "/v1/databases/default/groups/etl".to_owned(), "groups"),
     ] {
         let body = (method != "GET").then(|| b"{}".to_vec());
         names(&frazil.http.request(method, &path, &[], body).await, what);

@@ -74,6 +74,7 @@ impl Follower {
                 },
                 State::Page(page) => {
                     self.request.from = From::Position(page.next.clone());
+                    self.request.group = None;
                     self.request.wait = WAIT;
                     match self.lines(&page) {
                         Ok(lines) => {

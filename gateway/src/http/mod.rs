@@ -6,9 +6,10 @@
 //! * each route is in `/openapi.json`, and nothing else is.
 //!
 //! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
-//! `tables`, `rows`, `offsets`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
+//! `tables`, `rows`, `offsets`, `groups`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
 mod databases;
+mod groups;
 mod offsets;
 mod process;
 mod request;
@@ -135,4 +136,6 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(tables::describe, tables::ensure, tables::drop))
         .routes(routes!(rows::produce, rows::consume))
         .routes(routes!(offsets::offsets))
+        .routes(routes!(groups::list))
+        .routes(routes!(groups::describe, groups::store, groups::delete))
 }

@@ -160,6 +160,7 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
 #[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
     params(
         ("from" = Option<String>, Query, description = "earliest (default), latest, an offset, or a position such as 0:43,1:17"),
+        ("group" = Option<String>, Query, description = "begin where this group stands, and at `from` in buckets where it does not"),
         ("bucket" = Option<u32>, Query, description = "only this bucket"),
         ("columns" = Option<String>, Query, description = "names, * and __bucket, __offset, __timestamp, __op"),
         ("limit" = Option<u32>, Query, description = "rows of an answer; 1000 if it is not given"),
@@ -196,6 +197,7 @@ pub(super) async fn consume(
         id: known.id,
         columns: projection.sources().to_vec(),
         from: params.from,
+        group: params.group,
         bucket: params.bucket,
         limit: params.limit,
         bytes_max: params.bytes_max,

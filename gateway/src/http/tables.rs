@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use frazil_log::id::FieldId;
 use frazil_log::schema::TableSpec;
@@ -15,6 +15,7 @@ use frazil_log::schema::sql::columns_sql;
 use serde_json::{Map, Value, json};
 
 use super::Doors;
+use super::request::json::read_json;
 use super::request::params::{name, no_params, table_list};
 use crate::app::{Ensured, Table};
 use crate::error::{Kind, Problem};
@@ -59,10 +60,9 @@ pub(super) async fn ensure(
     no_params(request.uri())?;
     let (db, table) = (name(&db)?, name(&table)?);
     let (head, body) = request.into_parts();
-    let content_type =
-        head.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
     let body = doors.bodies.read(&head.headers, body).await?;
-    let spec = build(&table_request(content_type.as_deref(), &body.bytes)?)?;
+    let request: TableRequest = read_json(&head.headers, &body.bytes, "a table is created with JSON")?;
+    let spec = build(&request)?;
     match doors.app.ensure_table(&db, &table, spec).await? {
         Ensured::Created(table) => Ok((StatusCode::CREATED, Json(table_json(&table))).into_response()),
         Ensured::Same(table) => Ok(Json(table_json(&table)).into_response()),
@@ -82,26 +82,6 @@ pub(super) async fn drop(
     no_params(&uri)?;
     doors.app.drop_table(&name(&db)?, &name(&table)?).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Reads the JSON of a PUT. A member that is not known is not there yet, or misspelt: named either way.
-fn table_request(content_type: Option<&str>, body: &[u8]) -> Result<TableRequest, Problem> {
-    let essence =
-        content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if !matches!(
-        essence.as_str(),
-        "" | "application/json" | "text/json" | "application/x-www-form-urlencoded"
-    ) {
-        return Err(Problem::new(
-            Kind::UnsupportedMediaType,
-            format!("Content-Type {essence:?}: a table is created with JSON"),
-        ));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        let message = error.to_string();
-        let kind = if message.starts_with("unknown field") { Kind::Unsupported } else { Kind::Malformed };
-        Problem::new(kind, message)
-    })
 }
 
 /// A table as the API shows it.

@@ -163,6 +163,27 @@ impl Application for Gateway {
         Ok((0..known.spec.buckets).map(offsets).collect())
     }
 
+    async fn groups(&self, database: &Name, list: app::GroupList) -> Result<app::Groups, Problem> {
+        self.list_groups(database, list).await
+    }
+
+    async fn group(&self, database: &Name, group: &Name) -> Result<app::Group, Problem> {
+        self.read_group(database, group).await
+    }
+
+    async fn store_group(&self, request: app::StoreGroup) -> Result<Ensured<app::Group>, Problem> {
+        self.store_positions(request).await
+    }
+
+    async fn delete_group(
+        &self,
+        database: &Name,
+        group: &Name,
+        if_generation: Option<u64>,
+    ) -> Result<(), Problem> {
+        self.remove_group(database, group, if_generation).await
+    }
+
     async fn cluster(&self) -> Result<Value, Problem> {
         let parts = &self.inner.parts;
         let databases = self.opened();
@@ -222,7 +243,7 @@ impl Gateway {
     }
 
     /// One entry without rows.
-    async fn act(&self, database: &Database, entry: Entry) -> Result<Answer, Failure> {
+    pub(super) async fn act(&self, database: &Database, entry: Entry) -> Result<Answer, Failure> {
         let act = Act::Entry(entry);
         let request = Request {
             bytes: act_bytes(&act),

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Gateway;
 use super::database::Database;
+use super::groups::stored_offsets;
 use super::problems::no_such_table;
 use crate::app::{Consume, Page};
 use crate::consume::position::{From, Position};
@@ -24,7 +25,7 @@ impl Gateway {
         let deadline = Instant::now() + request.wait;
         let mut table = pinned_table(&database, &request)?;
         let mut read_request = ReadRequest {
-            from: resolve(&database, &table, &request).await?,
+            from: begin(&database, &table, &request).await?,
             columns: request.columns.clone(),
             rows_max: request.limit,
             bytes_max: request.bytes_max as u64,
@@ -57,7 +58,26 @@ fn pinned_table(database: &Database, request: &Consume) -> Result<Table, Problem
     table.cloned().ok_or_else(|| no_such_table(&request.database, &request.table))
 }
 
-/// Where each bucket begins.
+/// Where each bucket begins: where the group stands, else at `from`.
+async fn begin(
+    database: &Database,
+    table: &Table,
+    request: &Consume,
+) -> Result<BTreeMap<Bucket, Offset>, Problem> {
+    let mut begin = resolve(database, table, request).await?;
+    if let Some(group) = &request.group {
+        // Another gateway may have stored it a moment ago.
+        database.replica().confirm_tail().await?;
+        for (bucket, stored) in stored_offsets(database, group, table.id) {
+            if let Some(offset) = begin.get_mut(&bucket) {
+                *offset = stored;
+            }
+        }
+    }
+    Ok(begin)
+}
+
+/// What `from` means for each bucket.
 async fn resolve(
     database: &Database,
     table: &Table,

@@ -9,6 +9,7 @@
 mod application;
 mod consume;
 mod database;
+mod groups;
 mod problems;
 mod produce;
 

@@ -1,9 +1,10 @@
 //! What the log's answers are called at the doors.
 
-use frazil_log::id::Name;
-use frazil_log::state::verdict::Refusal;
+use frazil_log::id::{Name, TableId};
+use frazil_log::state::verdict::{GroupLimit, Refusal};
 
 use super::database::Database;
+use super::groups::expected_position;
 use crate::error::{Kind, Outcome, Problem};
 use crate::produce::health::RETRY_AFTER;
 use crate::produce::ingress::Failure;
@@ -29,6 +30,19 @@ pub(super) fn no_such_table(database: &Name, table: &Name) -> Problem {
             "there is no table {table} in database {database}; create it with PUT, or append with create=true"
         ),
     )
+}
+
+pub(super) fn no_such_group(database: &Name, group: &Name) -> Problem {
+    Problem::new(
+        Kind::NoSuchGroup,
+        format!("there is no group {group} in database {database}; PUT a position to make it"),
+    )
+}
+
+/// The name of a table, or what else there is to say of it.
+fn table_name(database: &Database, id: TableId) -> String {
+    let fold = database.replica().fold();
+    fold.state.tables().any(id).map_or_else(|| format!("number {id}"), |table| table.name.to_string())
 }
 
 /// What a failed submission is called.
@@ -108,6 +122,38 @@ pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Re
             Some(table) => no_such_table(name, table),
             None => Problem::new(Kind::NoSuchTable, "the table was dropped meanwhile"),
         },
+        Refusal::ExpectedPosition { group, table, actual } => {
+            expected_position(group, &table_name(database, *table), actual)
+        }
+        Refusal::GroupGeneration { group, actual: 0 } => no_such_group(name, group),
+        Refusal::GroupGeneration { group, actual } => Problem::new(
+            Kind::ExpectedPosition,
+            format!("group {group} was deleted and made again: it has generation {actual}"),
+        )
+        .with("group", group.as_str())
+        .with("generation", *actual),
+        Refusal::PositionBeyondTail { table, bucket, offset, latest } => Problem::new(
+            Kind::BeyondTail,
+            format!(
+                "table {}, bucket {bucket}: position {offset}, but the next row gets offset {latest}",
+                table_name(database, *table)
+            ),
+        )
+        .with("table", table_name(database, *table))
+        .with("bucket", bucket.0)
+        .with("latest", *latest)
+        .with_outcome(Outcome::NotCommitted),
+        Refusal::GroupsFull { limit, max } => Problem::new(
+            Kind::TooLarge,
+            match limit {
+                GroupLimit::Groups => format!("a database has at most {max} groups: delete one first"),
+                GroupLimit::Tables => format!("a group stands in at most {max} tables: use another group"),
+                GroupLimit::Offsets => {
+                    format!("the groups of a database store at most {max} offsets: delete a group first")
+                }
+            },
+        )
+        .with("limit", *max),
         Refusal::Expired | Refusal::RollUpStale { .. } | Refusal::Invalid { .. } => {
             Problem::internal(format!("the log refused an entry that this gateway made: {refusal:?}"))
         }

@@ -2,4 +2,5 @@
 
 pub(super) mod body;
 pub(super) mod guard;
+pub(super) mod json;
 pub(super) mod params;

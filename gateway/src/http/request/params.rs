@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Uri, header};
 use frazil_log::id::{Bucket, Name, Offset};
 use frazil_log::schema::options::parse_duration;
 
-use crate::app::{Producer, TableList};
+use crate::app::{GroupList, Producer, TableList};
 use crate::consume::encode::Format;
 use crate::consume::position::{From, Position};
 use crate::error::{Kind, Problem};
@@ -28,8 +28,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 const PRODUCER_ID_BYTES_MAX: usize = 128;
 
 /// Parameters of api.md that are not there yet, on any route.
-const PLANNED: [&str; 9] =
-    ["filter", "group", "at", "at_least", "consistency", "op", "freshness", "database", "q"];
+const PLANNED: [&str; 8] = ["filter", "at", "at_least", "consistency", "op", "freshness", "database", "q"];
 
 /// The parameters of a query string, each at most once.
 #[derive(Debug)]
@@ -177,6 +176,7 @@ impl ExpectedOffset {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::http) struct ConsumeParams {
     pub(in crate::http) from: From,
+    pub(in crate::http) group: Option<Name>,
     pub(in crate::http) bucket: Option<Bucket>,
     pub(in crate::http) columns: String,
     pub(in crate::http) limit: usize,
@@ -197,6 +197,7 @@ impl ConsumeParams {
         let format = params.take("format");
         let read = Self {
             from: params.read("from", str::parse)?.unwrap_or(From::Earliest),
+            group: params.read("group", name)?,
             bucket: params.bucket()?,
             columns: params.take("columns").unwrap_or_else(|| "*".to_owned()),
             limit: usize::try_from(limit).map_err(|_| Problem::malformed("limit"))?,
@@ -208,6 +209,12 @@ impl ConsumeParams {
         params.finish()?;
         Ok(read)
     }
+}
+
+/// The parameters of a list of groups: those of a list of tables.
+pub(in crate::http) fn group_list(uri: &Uri) -> Result<GroupList, Problem> {
+    let TableList { prefix, after, limit } = table_list(uri)?;
+    Ok(GroupList { prefix, after, limit })
 }
 
 /// The parameters of a list of tables.

@@ -57,7 +57,7 @@ async fn parameters_are_refused_by_name() {
     let door = Door::with_clicks(Options::default()).await;
     for (line, problem) in [
         ("GET clicks/rows?filter=id%3E1", "422 unsupported: parameter filter"),
-        ("GET clicks/rows?group=g", "422 unsupported: parameter group"),
+        ("GET clicks/rows?group=G", "400 malformed: name \"G\""),
         ("GET clicks/rows?fromm=1", "422 unsupported: parameter \"fromm\""),
         ("GET clicks/rows?format=csv&follow=true", "422 unsupported: follow=true"),
         ("GET clicks/rows?format=sse", "422 unsupported: format=sse"),

@@ -125,7 +125,7 @@ fn acts() -> impl Strategy<Value = Act> {
             .prop_map(|(table, bucket, percent, stale, in_segment)| {
                 Act::RollUp { table, bucket, percent, stale, in_segment }
             }),
-        8 => (0..4usize, prop::bool::weighted(0.1), vec(stands(), 0..3))
+        16 => (0..4usize, prop::bool::weighted(0.1), vec(stands(), 0..3))
             .prop_map(|(group, stale, positions)| Act::Store { group, stale, positions }),
         1 => (0..4usize, prop::bool::weighted(0.2)).prop_map(|(group, stale)| Act::DeleteGroup { group, stale }),
     ]

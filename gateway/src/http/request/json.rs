@@ -1,0 +1,28 @@
+//! Small JSON bodies, read strictly: a member that is not known is not there yet, or misspelt; it is named either way.
+
+use axum::http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Kind, Problem};
+
+/// Reads a body that is JSON; `curl -d` need not say so. `why` ends the sentence about any other type.
+pub(in crate::http) fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: &[u8],
+    why: &str,
+) -> Result<T, Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+    let essence =
+        content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if !matches!(
+        essence.as_str(),
+        "" | "application/json" | "text/json" | "application/x-www-form-urlencoded"
+    ) {
+        return Err(Problem::new(Kind::UnsupportedMediaType, format!("Content-Type {essence:?}: {why}")));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let message = error.to_string();
+        let kind = if message.starts_with("unknown field") { Kind::Unsupported } else { Kind::Malformed };
+        Problem::new(kind, message)
+    })
+}
