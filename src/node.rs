@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use frazil_compactor::{Janitor, JanitorOptions};
+use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::http;
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::accumulator::Limits;
@@ -126,6 +127,9 @@ pub async fn gateway(
     metrics.register(&mut registry);
     let janitor_metrics = frazil_compactor::Metrics::default();
     janitor_metrics.register(&mut registry);
+    let tail_metrics = TailMetrics::default();
+    tail_metrics.register(&mut registry);
+    let tail = TailRing::new(usize::try_from(settings.memory_bytes / 8)?, tail_metrics);
     let running = Running { address, store: store.description().to_owned() };
     let gateway = Gateway::new(Parts {
         store: store.clone(),
@@ -135,6 +139,7 @@ pub async fn gateway(
         ingress: ingress_options(&settings),
         registry: Arc::new(registry),
         metrics,
+        tail,
     });
     let options = http::Options {
         token: settings.token.clone(),

@@ -27,11 +27,7 @@ fn names(answer: &Answer, what: &str) {
 async fn a_parameter_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
     let rows = format!("{}/rows", table("rime"));
-    for (query, what) in [
-        ("filter=id%3D1", "filter"),
-        ("format=sse", "sse"),
-        ("from=snapshot", "snapshot"),
-    ] {
+    for (query, what) in [("filter=id%3D1", "filter"), ("format=sse", "sse"), ("from=snapshot", "snapshot")] {
         names(&frazil.http.get(&format!("{rows}?{query}")).await, what);
     }
     for (query, what) in [("op=upsert", "op"), ("op=delete", "op"), ("columns=id", "columns")] {
@@ -42,17 +38,6 @@ async fn a_parameter_of_a_later_version_is_named() {
     names(&accept, "text/event-stream");
     let left = frazil.http.get(&rows).await.ok(200);
     assert_eq!(left.as_array().map(Vec::len), Some(1), "nothing was added: {left}");
-}
-
-#[tokio::test]
-async fn a_body_of_a_later_version_is_named() {
-    let (_store, frazil) = gateway().await;
-    let rows = format!("{}/rows", table("rime"));
-    for (headers, what) in
-        [([("content-encoding", "gzip")], "gzip"), ([("content-encoding", "zstd")], "zstd")]
-    {
-        names(&frazil.http.request("POST", &rows, &headers, Some(b"id\n2\n".to_vec())).await, what);
-    }
 }
 
 #[tokio::test]

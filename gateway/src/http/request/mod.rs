@@ -1,6 +1,7 @@
 //! What every route does with a request: who may send it, its parameters and headers, its body.
 
 pub(super) mod body;
+pub(super) mod encoding;
 pub(super) mod guard;
 pub(super) mod json;
 pub(super) mod params;

@@ -37,10 +37,7 @@ async fn a_position_is_stored_if_the_expected_one_is_there() {
     assert_eq!((first.status.as_u16(), positions(&first)), (201, json!({"clicks": "0:1"})));
     let again = put(&door, r#"{"positions":{"clicks":"0:1"},"expected":{"clicks":null}}"#).await;
     assert!(again.problem().starts_with("412 expected-position: group etl, table clicks"), "{}", again.body);
-    assert_eq!(
-        (&again.json()["actual"], &again.json()["outcome"]),
-        (&json!("0:1"), &json!("not-committed"))
-    );
+    assert_eq!((&again.json()["actual"], &again.json()["outcome"]), (&json!("0:1"), &json!("not-committed")));
     let moved = put(&door, r#"{"positions":{"clicks":"0:3"},"expected":{"clicks":"0:1"}}"#).await;
     assert_eq!((moved.status.as_u16(), positions(&moved)), (200, json!({"clicks": "0:3"})));
     let stale = put(&door, r#"{"positions":{"clicks":"0:2"},"expected":{"clicks":"0:1"}}"#).await;

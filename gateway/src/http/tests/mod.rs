@@ -3,6 +3,7 @@
 mod consume;
 mod fake;
 mod groups;
+mod packed;
 mod produce;
 mod requests;
 mod routes;
