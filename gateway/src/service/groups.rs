@@ -22,6 +22,7 @@ use super::problems::{no_such_group, no_such_table, of_failure};
 use crate::app::{self, Ensured, GroupTable, Lag, Stand};
 use crate::consume::position::Position;
 use crate::consume::reader::{OutputColumn, ReadRequest, read};
+use crate::consume::tail::TailRing;
 use crate::error::{Kind, Problem};
 use crate::produce::ingress::Failure;
 
@@ -141,7 +142,7 @@ impl Gateway {
         let now = self.inner.parts.env.now().wall.max(open.replica().fold().state.time());
         for table in tables {
             let Some(stands) = group.tables.get_mut(&table.name) else { continue };
-            let oldest = oldest_unread(open, &table, &stands.position).await?;
+            let oldest = oldest_unread(open, &self.inner.parts.tail, &table, &stands.position).await?;
             stands.lag.micros = Some(oldest.map_or(0, |oldest| now.saturating_sub(oldest).max(0)));
         }
         Ok(group)
@@ -188,6 +189,7 @@ fn unread(table: &Table, offsets: &Offsets) -> Vec<((Bucket, Offset), u64)> {
 /// The commit time of the oldest row that was not read.
 async fn oldest_unread(
     database: &Database,
+    tail: &TailRing,
     table: &Table,
     position: &Position,
 ) -> Result<Option<TimeMicros>, Problem> {
@@ -198,7 +200,7 @@ async fn oldest_unread(
             rows_max: 1,
             bytes_max: 1,
         };
-        let page = read(database.replica(), table, &request).await?;
+        let page = read(database.replica(), tail, table, &request).await?;
         let first = page.batches.first().map(|batch| batch.column(0));
         let times = first.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
         Ok::<_, Problem>(times.and_then(|times| times.iter().next().flatten()))

@@ -23,6 +23,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::{Options, router};
+use crate::consume::tail::{TailMetrics, TailRing};
 use crate::metrics::Metrics;
 use crate::produce::ingress::IngressOptions;
 use crate::service::{Gateway, Parts};
@@ -67,6 +68,7 @@ impl Door {
                 put_p99_us: 0,
             },
             ingress: IngressOptions::default(),
+            tail: TailRing::new(1 << 20, TailMetrics::default()),
             registry: Arc::default(),
             metrics: Metrics::default(),
         });

@@ -190,6 +190,8 @@ impl Reference {
                 Entry::LogCreated { .. }
                 | Entry::DatabaseCreated
                 | Entry::DatabaseDropped
+                | Entry::PositionsStored { .. }
+                | Entry::GroupDeleted { .. }
                 | Entry::RolledUp { .. } => return None,
             }
         }
