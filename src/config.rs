@@ -64,6 +64,9 @@ pub struct ProcessArgs {
     /// Slot PUTs a second and database, on average: the cost limit [default: 10]
     #[arg(long, env = "FRAZIL_SLOT_PUTS_PER_SECOND", value_name = "N")]
     pub slot_puts_per_second: Option<f64>,
+    /// Send PUTs that are late a second time: at most one request more in ten [default: true]
+    #[arg(long, env = "FRAZIL_HEDGE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub hedge: Option<bool>,
 }
 
 /// How log lines are written.
@@ -84,6 +87,8 @@ pub struct Settings {
     pub store: String,
     /// Where to listen.
     pub listen: String,
+    /// Whether that was asked for: a compactor opens a port only then.
+    pub listen_asked: bool,
     /// All memory, in bytes.
     pub memory_bytes: u64,
     /// How log lines are written.
@@ -110,6 +115,8 @@ pub struct Settings {
     pub request_deadline: Duration,
     /// See the flag.
     pub slot_puts_per_second: f64,
+    /// See the flag.
+    pub hedge: bool,
 }
 
 /// The process's environment, once.
@@ -164,6 +171,7 @@ impl ProcessArgs {
             buffer_bytes_max: self.buffer_bytes_max.or(file.buffer_bytes_max),
             request_deadline: self.request_deadline.or(file.request_deadline),
             slot_puts_per_second: self.slot_puts_per_second.or(file.slot_puts_per_second),
+            hedge: self.hedge.or(file.hedge),
         }
     }
 
@@ -176,6 +184,7 @@ impl ProcessArgs {
         let buffer = bytes("buffer_bytes_max", self.buffer_bytes_max.as_deref(), memory_bytes / 4)?;
         let settings = Settings {
             store,
+            listen_asked: self.listen.is_some(),
             listen: self.listen.unwrap_or_else(|| "127.0.0.1:7777".to_owned()),
             memory_bytes,
             log_format: self.log_format.unwrap_or_default(),
@@ -198,6 +207,7 @@ impl ProcessArgs {
                 Duration::from_secs(25),
             )?,
             slot_puts_per_second: self.slot_puts_per_second.unwrap_or(10.0),
+            hedge: self.hedge.unwrap_or(true),
         };
         settings.check_relations()?;
         Ok(settings)

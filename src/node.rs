@@ -16,7 +16,7 @@ use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::ingress::IngressOptions;
 use frazil_gateway::service::{Database, Gateway, Parts};
-use frazil_log::commit::committer::{Committer, CommitterOptions};
+use frazil_log::commit::committer::{Committer, CommitterOptions, HedgeOptions};
 use frazil_log::commit::replica::Replica;
 use frazil_log::env::Env;
 use frazil_log::format::commit::WriterInfo;
@@ -181,6 +181,10 @@ fn ingress_options(settings: &Settings) -> IngressOptions {
         },
         inline_bytes_max: settings.inline_bytes_max,
         buffer_bytes_max: settings.buffer_bytes_max,
+        committer: CommitterOptions {
+            hedge: HedgeOptions { enabled: settings.hedge, ..HedgeOptions::default() },
+            ..CommitterOptions::default()
+        },
         ..IngressOptions::default()
     }
 }
@@ -206,10 +210,15 @@ async fn keep_tidy(
     }
 }
 
-/// Runs janitors for every database of a store until told to stop.
-pub async fn compactor(node: Node, banner: impl FnOnce(&str)) -> anyhow::Result<ExitCode> {
+/// Runs janitors for every database of a store until told to stop. If an address to listen on was given, it has the metrics.
+pub async fn compactor(
+    mut node: Node,
+    banner: impl FnOnce(&str, Option<SocketAddr>),
+) -> anyhow::Result<ExitCode> {
     let writer = node.writer(None);
     let metrics = frazil_compactor::Metrics::default();
+    metrics.register(&mut node.registry);
+    let address = serve_aside(&node.settings, std::mem::take(&mut node.registry)).await?;
     let options = janitor_options(&node.settings);
     let follow = follow_databases(
         node.store.clone(),
@@ -218,13 +227,27 @@ pub async fn compactor(node: Node, banner: impl FnOnce(&str)) -> anyhow::Result<
         writer,
         (options, metrics),
     );
-    banner(node.store.description());
+    banner(node.store.description(), address);
     tokio::select! {
         biased;
         stopped = wait_for_signal() => stopped?,
         () = follow => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the port of a process without doors, if one was asked for.
+async fn serve_aside(settings: &Settings, registry: Registry) -> anyhow::Result<Option<SocketAddr>> {
+    if !settings.listen_asked {
+        return Ok(None);
+    }
+    let listener = TcpListener::bind(&settings.listen).await;
+    let listener = listener.with_context(|| format!("listening on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    settings.check_exposure(address)?;
+    let router = http::aside(Arc::new(registry), settings.token.clone());
+    drop(tokio::spawn(http::serve(listener, router, std::future::pending())));
+    Ok(Some(address))
 }
 
 /// How often a compactor looks for databases that are new.

@@ -3,10 +3,20 @@
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+/// What a registry holds, in the OpenMetrics text format.
+pub(crate) fn text(registry: &Registry) -> String {
+    let mut text = String::new();
+    match encode(&mut text, registry) {
+        Ok(()) => text,
+        Err(_) => String::new(), // writing to a string does not fail
+    }
+}
 
 /// A stage of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +58,10 @@ pub struct Metrics {
     pub rows_produced_total: Counter,
     /// Rows handed out.
     pub rows_consumed_total: Counter,
+    /// Late PUTs that were sent a second time.
+    pub hedges_sent_total: Counter,
+    /// Second copies that were answered first.
+    pub hedges_won_total: Counter,
 }
 
 fn latency() -> Histogram {
@@ -60,6 +74,8 @@ impl Default for Metrics {
             ack_stage_seconds: Family::new_with_constructor(latency),
             rows_produced_total: Counter::default(),
             rows_consumed_total: Counter::default(),
+            hedges_sent_total: Counter::default(),
+            hedges_won_total: Counter::default(),
         }
     }
 }
@@ -74,6 +90,16 @@ impl Metrics {
         );
         registry.register("frazil_rows_produced", "Rows acknowledged", self.rows_produced_total.clone());
         registry.register("frazil_rows_consumed", "Rows handed out", self.rows_consumed_total.clone());
+        registry.register(
+            "frazil_hedges_sent",
+            "Late PUTs that were sent a second time",
+            self.hedges_sent_total.clone(),
+        );
+        registry.register(
+            "frazil_hedges_won",
+            "Second copies of PUTs that were answered first",
+            self.hedges_won_total.clone(),
+        );
     }
 
     /// Notes one stage of one acknowledgement.

@@ -114,6 +114,11 @@ impl<T> Accumulator<T> {
         }
     }
 
+    /// Requests that were sent besides cost what a flush costs.
+    pub fn charge(&mut self, requests: u64) {
+        self.tokens -= Duration::from_secs(requests).as_secs_f64();
+    }
+
     /// Takes the next flush.
     pub fn take(&mut self, now: Duration) -> Vec<T> {
         self.fill(now);
@@ -172,6 +177,19 @@ mod tests {
         assert_eq!(accumulator.decide(ms(30), 0, 4), Decision::Flush);
         assert_eq!(accumulator.decide(ms(30), 4, 0), Decision::WaitForFlight);
         assert_eq!(accumulator.decide(ms(100), 1, 3), Decision::Flush);
+    }
+
+    #[test]
+    fn a_hedge_costs_a_token() {
+        let limits = Limits { slot_puts_burst: 2.0, ..Limits::default() };
+        let mut accumulator = Accumulator::new(limits);
+        accumulator.push(1, 10);
+        accumulator.push(2, 10);
+        accumulator.charge(1);
+        assert_eq!(accumulator.decide(ms(0), 0, 4), Decision::Flush);
+        accumulator.take(ms(0));
+        accumulator.push(3, 10);
+        assert_eq!(accumulator.decide(ms(0), 0, 4), Decision::Wait(ms(100)));
     }
 
     #[test]

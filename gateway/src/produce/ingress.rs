@@ -139,6 +139,8 @@ struct Inner {
     /// Why a flush could not be built, for the requests in it.
     failed: Mutex<BTreeMap<ProposalName, Arc<Error>>>,
     door: Door,
+    /// Second copies of PUTs that have not cost a token of the flush budget yet.
+    hedges_unpaid: Arc<AtomicU64>,
     draining: AtomicBool,
     started: Moment,
 }
@@ -168,6 +170,8 @@ impl Ingress {
         let env = replica.env().clone();
         let incarnation = writer.incarnation;
         let heard = (Arc::clone(&health), metrics.clone());
+        let hedges_unpaid = Arc::new(AtomicU64::new(0));
+        let unpaid = Arc::clone(&hedges_unpaid);
         let listener = Arc::new(move |seen: PutSeenAs| match seen {
             PutSeenAs::Answered(took) => {
                 heard.0.succeeded();
@@ -175,12 +179,18 @@ impl Ingress {
             }
             PutSeenAs::Folded(after) => heard.1.ack_stage(AckStage::Order, after),
             PutSeenAs::Failed(error) => heard.0.failed(error.kind(), &error.to_string()),
+            PutSeenAs::Hedged => {
+                unpaid.fetch_add(1, Ordering::SeqCst);
+                heard.1.hedges_sent_total.inc();
+            }
+            PutSeenAs::HedgeWon => drop(heard.1.hedges_won_total.inc()),
         });
         let committer = Committer::new(replica.clone(), writer, options.committer.clone(), listener);
         let inner = Arc::new(Inner {
             memory: Arc::new(Semaphore::new(options.buffer_bytes_max.min(Semaphore::MAX_PERMITS))),
             accumulator: Mutex::new(Accumulator::new(options.limits)),
             door: Door::default(),
+            hedges_unpaid,
             names: AtomicU64::new(0),
             wake: Notify::new(),
             idle: Notify::new(),
@@ -426,7 +436,11 @@ impl Ingress {
         loop {
             let in_flight = inner.in_flight.load(Ordering::SeqCst);
             let free = inner.committer.flights_free();
-            let decision = inner.accumulator.lock().decide(self.clock(), in_flight, free);
+            let decision = {
+                let mut accumulator = inner.accumulator.lock();
+                accumulator.charge(inner.hedges_unpaid.swap(0, Ordering::SeqCst));
+                accumulator.decide(self.clock(), in_flight, free)
+            };
             match decision {
                 Decision::Flush => self.flush().await,
                 Decision::Idle if inner.draining.load(Ordering::SeqCst) && in_flight == 0 => {
@@ -505,7 +519,7 @@ impl Ingress {
     /// Segments, then the slot. The rows are in the tail ring before anybody can be woken by the fold.
     async fn write(&self, flight: Flight, built: Built) -> Result<()> {
         let Built { mut flush, uploads, rows } = built;
-        flush.segments = upload::segments(&self.inner.replica, uploads).await?;
+        flush.segments = upload::segments(&self.inner.committer, uploads).await?;
         let (segments, slices) = (flush.segments.clone(), flush.slices.clone());
         let tail = self.inner.tail.clone();
         let keep = move |commit: ObjectId| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use frazil_log::commit::replica::Replica;
+use frazil_log::commit::committer::Committer;
 use frazil_log::error::Result;
 use frazil_log::format::commit::SegmentRef;
 use frazil_log::format::segment::SegmentHeader;
@@ -17,12 +17,13 @@ use super::flush::Upload;
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Uploads a flush's segments in parallel; the flush must name them.
-pub(super) async fn segments(replica: &Replica, uploads: Vec<Upload>) -> Result<Vec<SegmentRef>> {
+pub(super) async fn segments(committer: &Committer, uploads: Vec<Upload>) -> Result<Vec<SegmentRef>> {
     // Named by what is folded now (rule 12): the fold refuses the flush if it takes a window's time to land.
-    future::try_join_all(uploads.into_iter().map(|upload| segment(replica, upload))).await
+    future::try_join_all(uploads.into_iter().map(|upload| segment(committer, upload))).await
 }
 
-async fn segment(replica: &Replica, upload: Upload) -> Result<SegmentRef> {
+async fn segment(committer: &Committer, upload: Upload) -> Result<SegmentRef> {
+    let replica = committer.replica();
     let id = SegmentId { base: replica.next(), ulid: replica.env().ulid() };
     let log_uuid = replica.fold().state.identity().uuid;
     let header = SegmentHeader {
@@ -36,8 +37,8 @@ async fn segment(replica: &Replica, upload: Upload) -> Result<SegmentRef> {
     let path = paths::segment(replica.database(), id);
     let mut pause = Duration::from_millis(50);
     loop {
-        let payload: PutPayload = sealed.pieces().collect();
-        match replica.store().create_if_absent(&path, payload).await {
+        let put = committer.hedger().create(&path, |_| sealed.pieces().collect::<PutPayload>());
+        match put.await.outcome {
             // The name is ours alone: who has it wrote these bytes.
             CreateOutcome::Committed | CreateOutcome::Lost => {
                 return Ok(SegmentRef { id, body_start: sealed.envelope.body_start() });

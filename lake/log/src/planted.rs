@@ -36,6 +36,10 @@ pub enum Bug {
     TrimBeforeCheckpoint,
     /// Rule 12 off: an unreferenced segment is swept by age (W-x2).
     SweepByAge,
+    /// Rule 5 off for hedges: the second copy of a PUT has a put_id of its own (with [`Bug::NamesOff`] H-x1).
+    HedgeNewPutId,
+    /// Rule 5 off for hedges: the second copy's 412 is a lost slot, unread (with [`Bug::NamesOff`] H-x2).
+    HedgeLostIsLost,
     /// Rule 2 off: a proposal that is refused keeps the entries before the refused one.
     PartsApplied,
     /// The expected position of a group is not compared.

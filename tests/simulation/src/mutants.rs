@@ -125,8 +125,13 @@ fn straggling(scenario: Scenario) -> Scenario {
     scenario.weigh(&[(Act::Straggle, 30), (Act::LongSleep, 0), (Act::ColdStart, 0), (Act::Stutter, 0)])
 }
 
-/// The nineteen traces.
-pub(crate) const MUTANTS: [Mutant; 19] = [
+/// Late PUTs with second copies, and nobody hands over: without names two copies of a request come of hedges alone.
+fn hedging(scenario: Scenario) -> Scenario {
+    stormy(scenario).weigh(&[(Act::HandOver, 0), (Act::Plain, 60), (Act::Produce, 0), (Act::Freeze, 0)])
+}
+
+/// The traces: nineteen of the model, then those of what was built on it.
+pub(crate) const MUTANTS: [Mutant; 21] = [
     Mutant {
         trace: "A-x1",
         bugs: &[Bug::NamesOff],
@@ -279,6 +284,22 @@ pub(crate) const MUTANTS: [Mutant; 19] = [
         shape: None,
         lean: straggling,
     },
+    Mutant {
+        trace: "H-x1",
+        bugs: &[Bug::HedgeNewPutId, Bug::NamesOff],
+        story: "a hedge has a put_id of its own, and no names: its copy takes the slot, is taken for another's, and the flush is written again",
+        kinds: &[Kind::Doubled],
+        shape: None,
+        lean: hedging,
+    },
+    Mutant {
+        trace: "H-x2",
+        bugs: &[Bug::HedgeLostIsLost, Bug::NamesOff],
+        story: "a hedge's 412 is a lost slot, and no names: the first copy was the winner, and the flush is written again",
+        kinds: &[Kind::Doubled],
+        shape: None,
+        lean: hedging,
+    },
 ];
 
 /// What came of the search for one bug.
@@ -301,7 +322,11 @@ impl Mutant {
     /// The run of a seed, with the bug or without.
     pub(crate) fn run(&self, seed: u64, planted: bool, verbose: bool) -> Outcome {
         let bugs = if planted { self.bugs } else { &[] };
-        let set = bugs.iter().fold(Planted::NONE, |set, bug| set.with(*bug));
+        self.run_with(seed, bugs.iter().fold(Planted::NONE, |set, bug| set.with(*bug)), verbose)
+    }
+
+    /// Its kind of run, with any bugs.
+    pub(crate) fn run_with(&self, seed: u64, set: Planted, verbose: bool) -> Outcome {
         let scenario = |dice: &Dice| {
             let drawn = (self.lean)(Scenario::draw(dice, set));
             // The switch of T-x7 is one of the simulated clocks.

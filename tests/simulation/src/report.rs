@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::world::trace::Trace;
 
 /// What a thousand runs must contain: the event, and what it is called.
-const MUST: [(&str, &str); 34] = [
+const MUST: [(&str, &str); 35] = [
     ("slots", "slots"),
     ("proposals taken", "proposals taken"),
     ("hole filled late", "holes filled late"),
@@ -40,6 +40,7 @@ const MUST: [(&str, &str); 34] = [
     ("handed over too late", "hand-overs that came too late"),
     ("strong read", "strong reads"),
     ("rows read back", "reads of rows"),
+    ("hedge", "hedged PUTs"),
 ];
 
 /// Counts over many runs.

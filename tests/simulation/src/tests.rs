@@ -79,11 +79,21 @@ fn a_failing_seed_fails_again_in_the_same_way() {
 }
 
 #[test]
-fn there_are_nineteen_traces_of_nineteen_names() {
+fn no_two_traces_have_one_name() {
     let mut names: Vec<&str> = MUTANTS.iter().map(|mutant| mutant.trace).collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), 19);
+    assert_eq!(names.len(), MUTANTS.len());
+}
+
+#[test]
+fn what_finds_the_bugs_of_hedges_finds_nothing_of_names_alone() {
+    let mutant = Mutant::named("H-x1").expect("a trace");
+    let planted = Planted::NONE.with(Bug::NamesOff);
+    for seed in 0..60 {
+        let violation = mutant.run_with(seed, planted, false).violation;
+        assert!(violation.is_none(), "seed {seed}: {violation:?}");
+    }
 }
 
 #[test]

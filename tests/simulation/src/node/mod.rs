@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use frazil_log::commit::committer::CommitterOptions;
+use frazil_log::commit::committer::{CommitterOptions, HedgeOptions};
 use frazil_log::env::{Clock, Entropy, Env, Moment, Spawn, Task};
 use frazil_log::format::commit::WriterInfo;
 use frazil_log::id::{TimeMicros, Ulid};
@@ -189,7 +189,8 @@ impl Process {
             entropy: Arc::new(NodeEntropy(Dice::new(world.seed, stream))),
             tasks: Arc::new(GatedTasks(Arc::clone(&gate))),
         };
-        let faulty = FaultyStore { world: Arc::clone(world), node, gate: Arc::clone(&gate) };
+        let faulty =
+            FaultyStore { world: Arc::clone(world), node, gate: Arc::clone(&gate), puts_out: Arc::default() };
         let store = Store::from_object_store(Arc::new(faulty), "the faulty store");
         Self { node, world: Arc::clone(world), gate, clock, env, store }
     }
@@ -222,6 +223,8 @@ impl Process {
 
     /// How it writes slots.
     pub(crate) fn committer_options(flights_max: usize) -> CommitterOptions {
-        CommitterOptions { flights_max, ..CommitterOptions::default() }
+        // Runs are short: who hedges after twenty PUTs, and one of ten, would hardly ever do it here.
+        let hedge = HedgeOptions { samples_min: 3, extra_percent: 60, ..HedgeOptions::default() };
+        CommitterOptions { flights_max, hedge, ..CommitterOptions::default() }
     }
 }

@@ -17,6 +17,7 @@ use object_store::{
     CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
     ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -34,6 +35,8 @@ pub(crate) struct FaultyStore {
     pub(crate) node: usize,
     /// Whether the process lives.
     pub(crate) gate: Arc<Gate>,
+    /// PUTs of the process that are not answered yet.
+    pub(crate) puts_out: Arc<Mutex<Vec<Path>>>,
 }
 
 impl fmt::Display for FaultyStore {
@@ -56,6 +59,32 @@ enum PutFate {
     AnswerLost,
     /// Answered 503 (or never), applied after so many microseconds.
     Late { answered: bool, after_us: u64 },
+}
+
+/// A PUT that the process waits for.
+struct PutOut<'a> {
+    store: &'a FaultyStore,
+    path: Path,
+}
+
+impl<'a> PutOut<'a> {
+    fn begin(store: &'a FaultyStore, path: &Path) -> Self {
+        let mut out = store.puts_out.lock();
+        if out.contains(path) {
+            store.world.note("hedge", store.node as u64, 0, || format!("{path} of node {}", store.node));
+        }
+        out.push(path.clone());
+        Self { store, path: path.clone() }
+    }
+}
+
+impl Drop for PutOut<'_> {
+    fn drop(&mut self) {
+        let mut out = self.store.puts_out.lock();
+        if let Some(index) = out.iter().position(|path| *path == self.path) {
+            out.swap_remove(index);
+        }
+    }
 }
 
 fn error_503() -> Error {
@@ -254,6 +283,7 @@ impl ObjectStore for FaultyStore {
     ) -> Result<PutResult> {
         let bytes = Bytes::from(payload);
         let weather = self.weather();
+        let _out = PutOut::begin(self, location);
         self.cut_off().await?;
         self.leave(&weather).await;
         let (answer, answered) = oneshot::channel();

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hedge::{Hedged, Which};
 use super::{Committer, Flush, PutSeenAs};
 use crate::commit::replica::SlotRead;
 use crate::env::Moment;
@@ -38,19 +39,19 @@ impl Committer {
         let mut pause = self.inner.options.retry_pause;
         loop {
             let sent = replica.env().now();
-            let payload: PutPayload = sealed.pieces().collect();
-            let outcome = if replica.put_needs_proof() {
+            // `sent` is from before the first copy: an observation is as old as that, whichever copy made it (rule 10).
+            let put = self.inner.hedger.create(&path, |which| self.payload(which, slot, &sealed, flush));
+            let hedged = if replica.put_needs_proof() {
                 // The first write after a pause: the LIST goes beside the PUT (rule 10).
-                let put = replica.store().create_if_absent(&path, payload);
-                let (outcome, proof) = futures::join!(put, replica.refresh_proof());
+                let (hedged, proof) = futures::join!(put, replica.refresh_proof());
                 drop(proof); // no proof now: the observation itself will ask again
-                outcome
+                hedged
             } else {
-                replica.store().create_if_absent(&path, payload).await
+                put.await
             };
             let took = replica.env().now().since(&sent);
-            self.note(&outcome, took);
-            if let Some(landed) = self.resolve(&commit, sent, outcome).await? {
+            self.note(&hedged.outcome, took);
+            if let Some(landed) = self.resolve(&commit, sent, hedged).await? {
                 return Ok(landed);
             }
             tokio::time::sleep(pause).await;
@@ -84,6 +85,18 @@ impl Committer {
         Ok((Commit::of_sealed(header, &sealed), sealed))
     }
 
+    /// Both copies are the same bytes.
+    fn payload(&self, which: Which, slot: Slot, sealed: &Sealed, flush: &Flush) -> PutPayload {
+        let planted = self.inner.replica.protocol().fold.planted;
+        if planted.has(Bug::HedgeNewPutId)
+            && which == Which::Second
+            && let Ok((_, other)) = self.seal(slot, flush)
+        {
+            return other.pieces().collect();
+        }
+        sealed.pieces().collect()
+    }
+
     fn note(&self, outcome: &CreateOutcome, took: Duration) {
         let seen = match outcome {
             CreateOutcome::Committed => {
@@ -99,20 +112,23 @@ impl Committer {
     }
 
     /// What an answer means; `None`: the same bytes must be sent again.
-    async fn resolve(&self, commit: &Commit, sent: Moment, outcome: CreateOutcome) -> Result<Option<Landed>> {
+    async fn resolve(&self, commit: &Commit, sent: Moment, hedged: Hedged) -> Result<Option<Landed>> {
         let replica = &self.inner.replica;
         let slot = commit.header.slot;
-        if matches!(outcome, CreateOutcome::Committed) {
-            let answered = replica.env().now();
-            let landed = self.believe_ours(commit, sent).await?;
-            (self.inner.listener)(PutSeenAs::Folded(replica.env().now().since(&answered)));
-            return Ok(Some(landed));
+        if matches!(hedged.outcome, CreateOutcome::Committed) {
+            return self.committed(commit, sent).await.map(Some);
         }
         if let Some(landed) = self.folded_as(commit) {
             return Ok(Some(landed));
         }
+        if hedged.by == Which::Second && replica.protocol().fold.planted.has(Bug::HedgeLostIsLost) {
+            return Ok(Some(Landed::Lost));
+        }
         // 412, a time-out, a 5xx: whose slot is it?
-        match replica.read_slot(slot).await {
+        let Some(read) = self.read_beside(slot, hedged).await else {
+            return self.committed(commit, sent).await.map(Some);
+        };
+        match read {
             Ok(SlotRead::Present(found)) if found.is_same_put(commit) => {
                 self.believe_ours(commit, sent).await.map(Some)
             }
@@ -127,6 +143,25 @@ impl Committer {
             Err(error) if error.is_retryable() || error.kind() == ErrorKind::Denied => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Reads a slot; `None`: meanwhile the other copy of its PUT was answered Committed.
+    async fn read_beside(&self, slot: Slot, hedged: Hedged) -> Option<Result<SlotRead>> {
+        let replica = &self.inner.replica;
+        let Some(other) = hedged.other else { return Some(replica.read_slot(slot).await) };
+        self.inner.hedger.charge();
+        tokio::select! {
+            biased;
+            Ok(CreateOutcome::Committed) = other => None,
+            read = replica.read_slot(slot) => Some(read),
+        }
+    }
+
+    async fn committed(&self, commit: &Commit, sent: Moment) -> Result<Landed> {
+        let answered = self.inner.replica.env().now();
+        let landed = self.believe_ours(commit, sent).await?;
+        (self.inner.listener)(PutSeenAs::Folded(self.inner.replica.env().now().since(&answered)));
+        Ok(landed)
     }
 
     /// Our PUT stands in its slot: it waits for its turn to be folded. If a checkpoint came in between (we slept), the fold knows

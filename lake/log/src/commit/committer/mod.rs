@@ -5,11 +5,16 @@
 //! * an Unknown slot is asked for again with the same bytes, never given up for the next (A-x6);
 //! * a flush that lost its slot goes into a later one under the same names (rule 1), so nothing is doubled.
 //!
-//! Start reading at [`Flight::write`]; one slot's PUTs and what their answers mean are in [`landing`].
+//! Start reading at [`Flight::write`]; one slot's PUTs and what their answers mean are in [`landing`], second copies of late ones
+//! in [`hedge`].
 
 mod flight;
+pub mod hedge;
 mod landing;
+mod lateness;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use std::sync::Arc;
@@ -20,6 +25,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 pub use self::flight::Flight;
+use self::hedge::Hedger;
+pub use self::lateness::HedgeOptions;
 use self::slots::Slots;
 use self::times::PutTimes;
 use super::replica::Replica;
@@ -37,6 +44,8 @@ pub struct CommitterOptions {
     pub retry_pause: Duration,
     /// The longest pause.
     pub retry_pause_max: Duration,
+    /// When a late PUT is sent again.
+    pub hedge: HedgeOptions,
 }
 
 impl Default for CommitterOptions {
@@ -45,6 +54,7 @@ impl Default for CommitterOptions {
             flights_max: 4,
             retry_pause: Duration::from_millis(50),
             retry_pause_max: Duration::from_secs(1),
+            hedge: HedgeOptions::default(),
         }
     }
 }
@@ -71,6 +81,10 @@ pub enum PutSeenAs {
     Folded(Duration),
     /// It did not answer, or with an error.
     Failed(Arc<Error>),
+    /// It is late, and a second copy leaves.
+    Hedged,
+    /// The second copy was answered first.
+    HedgeWon,
 }
 
 /// Listens to the outcome of every PUT.
@@ -89,6 +103,7 @@ struct Inner {
     permits: Arc<Semaphore>,
     slots: Mutex<Slots>,
     times: Mutex<PutTimes>,
+    hedger: Hedger,
     listener: PutListener,
 }
 
@@ -107,7 +122,10 @@ impl Committer {
         listener: PutListener,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(options.flights_max));
+        let (store, env) = (replica.store().clone(), replica.env().clone());
+        let hedger = Hedger::new(store, env, options.hedge, Arc::clone(&listener));
         let inner = Inner {
+            hedger,
             replica,
             writer,
             options,
@@ -132,6 +150,11 @@ impl Committer {
     /// Waits until one more flush could be in flight, whoever's flight ends.
     pub async fn flight_freed(&self) {
         drop(self.inner.permits.acquire().await); // never closed
+    }
+
+    /// What sends late PUTs again; segments go through it too.
+    pub fn hedger(&self) -> &Hedger {
+        &self.inner.hedger
     }
 
     /// A quantile of the last PUT times.
