@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod bucket;
 mod client;
 mod cmd;
 mod config;

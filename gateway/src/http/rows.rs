@@ -16,20 +16,15 @@ use frazil_log::schema::{Schema, TableSpec};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Doors;
-use super::request::params::{
-    ConsumeParams, ExpectedOffset, ProduceParams, check_buckets, name, no_such_bucket, producer,
-};
-use crate::app::{Ack, Consume, Produce, Table};
+use super::request::params::{ConsumeParams, ExpectedOffset, ProduceParams, name, no_such_bucket, producer};
+use crate::app::{Ack, Produce, Table};
 use crate::consume::encode::Encoder;
-use crate::consume::encode::projection::Projection;
 use crate::consume::follow::follow;
-use crate::consume::position::{From, Position};
+use crate::consume::position::Position;
 use crate::error::{Kind, Problem};
 use crate::produce::decode::infer::infer;
 use crate::produce::decode::{Format, decode};
-
-/// Work on more bytes than this leaves the threads that answer requests.
-const INLINE_BYTES_MAX: usize = 64 << 10;
+use crate::worker::on_worker;
 
 /// How often a request is decoded again because its table was created meanwhile.
 const CREATE_ATTEMPTS: usize = 3;
@@ -183,26 +178,7 @@ pub(super) async fn consume(
     let (db, table) = (name(&db)?, name(&table)?);
     let params = ConsumeParams::of(&uri, &headers)?;
     let known = doors.app.table(&db, &table).await?;
-    let buckets = known.spec.buckets;
-    if let Some(bucket) = params.bucket.filter(|bucket| bucket.0 >= buckets) {
-        return Err(no_such_bucket(bucket, buckets));
-    }
-    if let From::Position(position) = &params.from {
-        check_buckets(position, buckets)?;
-    }
-    let projection = Projection::parse(&params.columns, &known.spec.schema)?;
-    let request = Consume {
-        database: db,
-        table,
-        id: known.id,
-        columns: projection.sources().to_vec(),
-        from: params.from,
-        group: params.group,
-        bucket: params.bucket,
-        limit: params.limit,
-        bytes_max: params.bytes_max,
-        wait: params.wait,
-    };
+    let (request, projection) = params.ask(&known)?;
     let page = doors.app.consume(request.clone()).await?;
     if params.follow {
         let body = Body::from_stream(follow(Arc::clone(&doors.app), request, &projection, page));
@@ -222,16 +198,4 @@ pub(super) async fn consume(
         .headers_mut()
         .insert("frazil-caught-up", HeaderValue::from_static(if caught_up { "true" } else { "false" }));
     Ok(response)
-}
-
-/// Does work on so many bytes where it holds up no other request.
-async fn on_worker<T: Send + 'static>(
-    bytes: usize,
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    if bytes <= INLINE_BYTES_MAX {
-        return work();
-    }
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Problem::internal(format!("work on the rows did not end: {error}")))?
 }

@@ -12,10 +12,11 @@ use frazil_log::schema::ensure::{TableRequest, build};
 use frazil_log::schema::iceberg_json::to_json;
 use frazil_log::schema::options::OPTIONS;
 use frazil_log::schema::sql::columns_sql;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Doors;
-use super::request::json::read_json;
+use super::request::json::{read_json, unreadable};
 use super::request::params::{name, no_params, table_list};
 use crate::app::{Ensured, Table};
 use crate::error::{Kind, Problem};
@@ -84,8 +85,14 @@ pub(super) async fn drop(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The table that a JSON object describes, as the body of a PUT does.
+pub(crate) fn table_spec(described: &Value) -> Result<TableSpec, Problem> {
+    let request = TableRequest::deserialize(described).map_err(|error| unreadable(&error))?;
+    Ok(build(&request)?)
+}
+
 /// A table as the API shows it.
-fn table_json(table: &Table) -> Value {
+pub(crate) fn table_json(table: &Table) -> Value {
     let spec = &table.spec;
     let names = |ids: &[FieldId]| -> Vec<&str> {
         let named = |id: &FieldId| spec.schema.columns.iter().find(|column| column.id == *id);

@@ -20,9 +20,12 @@ pub(in crate::http) fn read_json<T: DeserializeOwned>(
     ) {
         return Err(Problem::new(Kind::UnsupportedMediaType, format!("Content-Type {essence:?}: {why}")));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        let message = error.to_string();
-        let kind = if message.starts_with("unknown field") { Kind::Unsupported } else { Kind::Malformed };
-        Problem::new(kind, message)
-    })
+    serde_json::from_slice(body).map_err(|error| unreadable(&error))
+}
+
+/// What JSON that does not say what is asked for is called.
+pub(in crate::http) fn unreadable(error: &serde_json::Error) -> Problem {
+    let message = error.to_string();
+    let kind = if message.starts_with("unknown field") { Kind::Unsupported } else { Kind::Malformed };
+    Problem::new(kind, message)
 }

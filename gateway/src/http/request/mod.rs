@@ -4,4 +4,4 @@ pub(super) mod body;
 pub(super) mod encoding;
 pub(super) mod guard;
 pub(super) mod json;
-pub(super) mod params;
+pub(crate) mod params;
