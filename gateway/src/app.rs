@@ -6,6 +6,7 @@
 //! * what a read at the tail answers was confirmed against the store.
 
 mod groups;
+mod write;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 use utoipa::ToSchema;
 
 pub use self::groups::{Group, GroupList, GroupTable, Groups, Lag, Stand, StoreGroup};
+pub use self::write::{Part, TableAck, Write, WriteAck};
 use crate::consume::position::{From, Position};
 use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
@@ -71,6 +73,10 @@ pub trait Application: Send + Sync + fmt::Debug {
         admission.tell();
         Ok(ack)
     }
+
+    /// Writes rows of several tables and positions of several groups: all of it or nothing. Tables to create are as in
+    /// [`produce`](Self::produce), which is the write of one table.
+    async fn write(&self, request: Write) -> Result<WriteAck, Problem>;
 
     /// Reads rows. A bucket that a given position does not name is read from its earliest offset.
     async fn consume(&self, request: Consume) -> Result<Page, Problem>;

@@ -6,7 +6,7 @@
 //! * each route is in `/openapi.json`, and nothing else is.
 //!
 //! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
-//! `tables`, `rows`, `offsets`, `groups`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
+//! `tables`, `rows`, `offsets`, `groups`, `write`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
 mod databases;
 mod groups;
@@ -17,6 +17,7 @@ mod rows;
 pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +141,7 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(tables::describe, tables::ensure, tables::drop))
         .routes(routes!(rows::produce, rows::consume))
         .routes(routes!(offsets::offsets))
+        .routes(routes!(write::write))
         .routes(routes!(groups::list))
         .routes(routes!(groups::describe, groups::store, groups::delete))
 }

@@ -23,11 +23,11 @@ use crate::consume::follow::follow;
 use crate::consume::position::Position;
 use crate::error::{Kind, Problem};
 use crate::produce::decode::infer::infer;
-use crate::produce::decode::{Format, decode};
+use crate::produce::decode::{Format, Limits, decode};
 use crate::worker::on_worker;
 
 /// How often a request is decoded again because its table was created meanwhile.
-const CREATE_ATTEMPTS: usize = 3;
+pub(super) const CREATE_ATTEMPTS: usize = 3;
 
 /// Appends rows to a log table: all of them or none, answered when durable.
 #[utoipa::path(post, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
@@ -57,7 +57,8 @@ pub(super) async fn produce(
     for _ in 0..CREATE_ATTEMPTS {
         let target = target(&doors, &db, &table, params.create).await?;
         let began = tokio::time::Instant::now();
-        let (batch, create) = rows(&doors, format, admitted.bytes.clone(), target.as_ref()).await?;
+        let (batch, create) =
+            rows(doors.options.decode, format, admitted.bytes.clone(), target.as_ref()).await?;
         let decode_time = began.elapsed();
         let buckets = target.as_ref().map_or(1, |table| table.spec.buckets);
         let created = create.as_ref().map(|spec| format!("{table} ({})", columns_sql(&spec.schema)));
@@ -90,7 +91,12 @@ pub(super) async fn produce(
 }
 
 /// The table to append to; none if it is to be created.
-async fn target(doors: &Doors, db: &Name, table: &Name, create: bool) -> Result<Option<Table>, Problem> {
+pub(super) async fn target(
+    doors: &Doors,
+    db: &Name,
+    table: &Name,
+    create: bool,
+) -> Result<Option<Table>, Problem> {
     match doors.app.table(db, table).await {
         Ok(table) => Ok(Some(table)),
         Err(problem) if create && problem.kind() == Kind::NoSuchTable => Ok(None),
@@ -99,13 +105,12 @@ async fn target(doors: &Doors, db: &Name, table: &Name, create: bool) -> Result<
 }
 
 /// The rows of a body, and the table that they would create.
-async fn rows(
-    doors: &Doors,
+pub(super) async fn rows(
+    limits: Limits,
     format: Format,
     body: Bytes,
     target: Option<&Table>,
 ) -> Result<(RecordBatch, Option<TableSpec>), Problem> {
-    let limits = doors.options.decode;
     let known: Option<Schema> = target.map(|table| table.spec.schema.clone());
     on_worker(body.len(), move || match known {
         Some(schema) => Ok((decode(format, &body, &schema, &limits)?, None)),

@@ -154,6 +154,10 @@ impl Application for Gateway {
         self.append(request, &admission).await
     }
 
+    async fn write(&self, request: app::Write) -> Result<app::WriteAck, Problem> {
+        self.write_all(request, &app::Admission::default()).await
+    }
+
     async fn consume(&self, request: app::Consume) -> Result<app::Page, Problem> {
         self.read_page(request).await
     }

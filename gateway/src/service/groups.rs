@@ -27,7 +27,7 @@ use crate::error::{Kind, Problem};
 use crate::produce::ingress::Failure;
 
 /// How often the generation of a group is looked up before the competition is taken for a fault.
-pub(super) const GENERATION_ATTEMPTS: usize = 16;
+const GENERATION_ATTEMPTS: usize = 16;
 
 /// First unread rows looked up at once.
 const AGES: usize = 8;
@@ -64,14 +64,12 @@ impl Gateway {
     ) -> Result<Ensured<app::Group>, Problem> {
         let open = self.database_named(&request.database).await?;
         for _ in 0..GENERATION_ATTEMPTS {
-            let entry = Entry::PositionsStored {
-                group: request.group.clone(),
-                generation: match request.if_generation {
-                    Some(generation) => generation,
-                    None => open.replica().fold().state.groups().generation(&request.group),
-                },
-                positions: self.stands(&open, &request.positions).await?,
-            };
+            let mut entry = self.positions_entry(&open, &request.group, &request.positions).await?;
+            if let (Entry::PositionsStored { generation, .. }, Some(named)) =
+                (&mut entry, request.if_generation)
+            {
+                *generation = named;
+            }
             let is_new = matches!(entry, Entry::PositionsStored { generation: 0, .. });
             match self.act(&open, entry).await {
                 Ok(_) => {
@@ -109,12 +107,13 @@ impl Gateway {
         Err(Problem::internal(format!("group {group} comes and goes faster than it can be deleted")))
     }
 
-    /// Positions by table id, as the log takes them.
-    pub(super) async fn stands(
+    /// Positions by table id, as the log takes them, for the group as it is known here.
+    pub(super) async fn positions_entry(
         &self,
         database: &Database,
+        group: &Name,
         stands: &[Stand],
-    ) -> Result<Vec<StoredPosition>, Problem> {
+    ) -> Result<Entry, Problem> {
         let mut positions = Vec::with_capacity(stands.len());
         for stand in stands {
             if database.table(&stand.table).is_none() {
@@ -128,7 +127,8 @@ impl Gateway {
                 expected: stand.expected.clone(),
             });
         }
-        Ok(positions)
+        let generation = database.replica().fold().state.groups().generation(group);
+        Ok(Entry::PositionsStored { group: group.clone(), generation, positions })
     }
 
     async fn described(&self, open: &Database, name: &Name) -> Result<app::Group, Problem> {

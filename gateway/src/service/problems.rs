@@ -83,10 +83,14 @@ pub(super) fn of_failure(database: &Database, table: Option<&Name>, failure: Fai
 pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Refusal) -> Problem {
     let name = database.name();
     match refusal {
-        Refusal::ExpectedOffset { bucket, expected, actual, .. } => Problem::new(
+        Refusal::ExpectedOffset { table, bucket, expected, actual } => Problem::new(
             Kind::ExpectedOffset,
-            format!("bucket {bucket}: expected_offset is {expected}, but the next row gets offset {actual}"),
+            format!(
+                "table {}, bucket {bucket}: expected_offset is {expected}, but the next row gets offset {actual}",
+                table_name(database, *table)
+            ),
         )
+        .with("table", table_name(database, *table))
         .with("bucket", bucket.0)
         .with("expected", *expected)
         .with("actual", *actual),
@@ -118,9 +122,12 @@ pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Re
         Refusal::TableExists { .. } | Refusal::TableIdTaken { .. } => {
             Problem::new(Kind::Exists, "a table of this name was created meanwhile")
         }
-        Refusal::NoSuchTable { .. } => match table {
+        Refusal::NoSuchTable { table: id } => match table {
             Some(table) => no_such_table(name, table),
-            None => Problem::new(Kind::NoSuchTable, "the table was dropped meanwhile"),
+            None => Problem::new(
+                Kind::NoSuchTable,
+                format!("table {} was dropped meanwhile", table_name(database, *id)),
+            ),
         },
         Refusal::ExpectedPosition { group, table, actual } => {
             expected_position(group, &table_name(database, *table), actual)

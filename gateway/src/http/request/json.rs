@@ -11,6 +11,12 @@ pub(in crate::http) fn read_json<T: DeserializeOwned>(
     body: &[u8],
     why: &str,
 ) -> Result<T, Problem> {
+    check_json(headers, why)?;
+    serde_json::from_slice(body).map_err(|error| unreadable(&error))
+}
+
+/// Refuses a body that says that it is not JSON.
+pub(in crate::http) fn check_json(headers: &HeaderMap, why: &str) -> Result<(), Problem> {
     let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
     let essence =
         content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -20,7 +26,7 @@ pub(in crate::http) fn read_json<T: DeserializeOwned>(
     ) {
         return Err(Problem::new(Kind::UnsupportedMediaType, format!("Content-Type {essence:?}: {why}")));
     }
-    serde_json::from_slice(body).map_err(|error| unreadable(&error))
+    Ok(())
 }
 
 /// What JSON that does not say what is asked for is called.

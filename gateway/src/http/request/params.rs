@@ -158,10 +158,7 @@ impl ProduceParams {
     pub(crate) fn read(mut params: Params) -> Result<Self, Problem> {
         let read = Self {
             bucket: params.bucket()?,
-            expected_offset: params.read("expected_offset", |text| match digits(text) {
-                Some(offset) => Ok(ExpectedOffset::Number(offset)),
-                None => text.parse().map(ExpectedOffset::Position),
-            })?,
+            expected_offset: params.read("expected_offset", ExpectedOffset::of)?,
             timeout: params.duration("timeout", TIMEOUT_MAX)?,
             create: params.flag("create")?,
         };
@@ -173,7 +170,34 @@ impl ProduceParams {
     }
 }
 
+/// The parameters of an atomic write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::http) struct WriteParams {
+    pub(in crate::http) timeout: Option<Duration>,
+    pub(in crate::http) create: bool,
+}
+
+impl WriteParams {
+    pub(in crate::http) fn of(uri: &Uri) -> Result<Self, Problem> {
+        let mut params = Params::of(uri)?;
+        let read = Self { timeout: params.duration("timeout", TIMEOUT_MAX)?, create: params.flag("create")? };
+        params.finish()?;
+        if read.timeout == Some(Duration::ZERO) {
+            return Err(Problem::malformed("timeout=0: a write takes longer than that"));
+        }
+        Ok(read)
+    }
+}
+
 impl ExpectedOffset {
+    /// An offset or a position.
+    pub(crate) fn of(text: &str) -> Result<Self, Problem> {
+        match digits(text) {
+            Some(offset) => Ok(Self::Number(offset)),
+            None => text.parse().map(Self::Position),
+        }
+    }
+
     /// The tails by bucket.
     pub(crate) fn resolve(&self, bucket: Option<Bucket>, buckets: u32) -> Result<Position, Problem> {
         match (self, bucket) {

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::app::{
     Ack, Application, BucketOffsets, BucketRange, Consume, Database, Ensured, Group, GroupList, Groups, Page,
-    Produce, Readiness, StoreGroup, Table, TableList, Tables,
+    Produce, Readiness, StoreGroup, Table, TableList, Tables, Write, WriteAck,
 };
 use crate::consume::encode::tests::assemble;
 use crate::consume::position::{From, Position};
@@ -212,6 +212,13 @@ impl Application for Fake {
     async fn offsets(&self, database: &Name, table: &Name) -> Result<Vec<BucketOffsets>, Problem> {
         check_database(database)?;
         Ok(vec![BucketOffsets { bucket: 0, earliest: 0, covered: None, latest: self.rows(table)? }])
+    }
+
+    async fn write(&self, request: Write) -> Result<WriteAck, Problem> {
+        Err(Problem::internal(format!(
+            "{} tables: writes are tested before a real gateway",
+            request.parts.len()
+        )))
     }
 
     async fn groups(&self, _database: &Name, _list: GroupList) -> Result<Groups, Problem> {

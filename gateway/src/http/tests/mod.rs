@@ -7,6 +7,7 @@ mod packed;
 mod produce;
 mod requests;
 mod routes;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use crate::error::table::TABLE;
 use crate::http::fallback::PLANNED;
 
 /// Every route of this version.
-const ROUTES: [&str; 22] = [
+const ROUTES: [&str; 23] = [
     "get /",
     "get /health",
     "get /metrics",
@@ -29,6 +29,7 @@ const ROUTES: [&str; 22] = [
     "get /v1/databases/{db}/tables/{table}/offsets",
     "get /v1/databases/{db}/tables/{table}/rows",
     "post /v1/databases/{db}/tables/{table}/rows",
+    "post /v1/databases/{db}/write",
     "get /version",
 ];
 
