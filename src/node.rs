@@ -13,6 +13,8 @@ use frazil_compactor::{Janitor, JanitorOptions};
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::http;
 use frazil_gateway::metrics::Metrics;
+use frazil_gateway::peers::grpc::GrpcTransport;
+use frazil_gateway::peers::transport::Transport;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::ingress::IngressOptions;
 use frazil_gateway::service::{Database, Gateway, Parts};
@@ -136,7 +138,7 @@ pub async fn gateway(
         env: env.clone(),
         protocol,
         writer,
-        ingress: ingress_options(&settings),
+        ingress: IngressOptions { peers: Some(peers(&settings)?), ..ingress_options(&settings) },
         registry: Arc::new(registry),
         metrics,
         tail,
@@ -146,6 +148,7 @@ pub async fn gateway(
         request_bytes_max: settings.request_bytes_max,
         bodies_bytes_max: settings.buffer_bytes_max.max(settings.request_bytes_max),
         request_deadline: settings.request_deadline,
+        member: Some(Arc::new(gateway.clone())),
         ..http::Options::default()
     };
     let router = http::router(Arc::new(gateway.clone()), &env, options);
@@ -166,6 +169,12 @@ pub async fn gateway(
     // Followers never end by themselves: what is still open after a moment is cut.
     drop(tokio::time::timeout(Duration::from_millis(500), server).await);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The way to other gateways; they take the token that this one asks for.
+fn peers(settings: &Settings) -> anyhow::Result<Arc<dyn Transport>> {
+    let transport = GrpcTransport::new(settings.token.as_deref());
+    Ok(Arc::new(transport.map_err(|error| anyhow::anyhow!("{error}"))?))
 }
 
 fn janitor_options(settings: &Settings) -> JanitorOptions {

@@ -6,7 +6,7 @@
 //! * bytes from the network never panic the process, and decode to a bounded amount of memory.
 //!
 //! Start reading at [`app`] (what the doors need), [`http`] and [`flight`], then [`service`] (what the doors open onto), [`produce`] and [`consume`]; problems are in
-//! [`error`].
+//! [`error`]; [`peers`] are other gateways.
 
 pub mod app;
 pub mod consume;
@@ -14,6 +14,7 @@ pub mod error;
 pub mod flight;
 pub mod http;
 pub mod metrics;
+pub mod peers;
 pub mod produce;
 pub mod service;
 mod worker;
