@@ -20,6 +20,10 @@ check:
 crash TARGET COUNT:
     tests/tools/minio.sh && FRAZIL_CRASH_COUNT={{COUNT}} cargo test --release --test blackbox crash_{{TARGET}} -- --nocapture
 
+# A loop that reads, processes and writes, and writes of two tables, under COUNT times kill -9.
+exactly-once COUNT:
+    FRAZIL_EXACTLY_ONCE_COUNT={{COUNT}} cargo test --release --test blackbox exactly_once -- --nocapture
+
 # Each planted bug must be found by the simulation.
 mutants:
     cargo run --release -p frazil-simulation -- mutants

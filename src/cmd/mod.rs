@@ -6,6 +6,7 @@ mod bench;
 mod completions;
 mod consume;
 mod database;
+mod group;
 mod process;
 mod produce;
 mod status;
@@ -40,6 +41,8 @@ enum Command {
     Database(database::Args),
     /// Create, list, describe and drop tables
     Table(table::Args),
+    /// List, show, store and reset the positions of groups of consumers
+    Group(group::Args),
     /// Write the rows of a file or of standard input into a table
     Produce(produce::Args),
     /// Read rows of a table, and follow it
@@ -66,6 +69,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Compactor(args) => compactor::run(args),
         Command::Database(args) => database::run(args),
         Command::Table(args) => table::run(args),
+        Command::Group(args) => group::run(args),
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
         Command::Log(args) => log::run(args),

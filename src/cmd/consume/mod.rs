@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// Where to begin: earliest, latest, an offset (42) or a position (0:42,1:17)
     #[arg(long, value_name = "POSITION", default_value = "earliest", allow_hyphen_values = true)]
     from: String,
+    /// Begin where this group stands; --from is for buckets where it does not. Reading stores nothing: see `frazil group set`
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
     /// The columns, also __bucket, __offset and __timestamp; * is all of the table's own
     #[arg(long, value_name = "COLUMNS")]
     columns: Option<String>,
@@ -171,6 +174,9 @@ impl<W: Write> Reader<W> {
         let mut request = self.client.request(Method::GET, &self.args.table.path(&["rows"]));
         request = request.query("from", from).query("format", self.sink.wire_format());
         request = request.query("limit", page.to_string());
+        if let Some(group) = self.args.group.as_ref().filter(|_| self.next.is_none()) {
+            request = request.query("group", group);
+        }
         if let Some(columns) = &self.args.columns {
             request = request.query("columns", columns);
         }

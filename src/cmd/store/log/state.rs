@@ -58,6 +58,10 @@ fn to_json(fold: &Fold, checkpoints: &[(Slot, Listed)]) -> Value {
         "state_bytes": state.encode().len(),
         "tables": state.tables().all().map(table_json).collect::<Vec<_>>(),
         "producers": state.producers().len(),
+        "groups": state.groups().iter().map(|(name, group)| json!({
+            "group": name, "generation": group.generation, "stored": time_text(group.stored),
+            "positions": group.positions,
+        })).collect::<Vec<_>>(),
         "names": state.names().len(),
         "checkpoints": checkpoints.iter().map(|(slot, listed)| json!({
             "slot": slot, "bytes": listed.size, "written": time_text(listed.last_modified),
@@ -130,6 +134,19 @@ fn print_text(fold: &Fold, checkpoints: &[(Slot, Listed)]) {
         }
     }
     say(tables);
+    for (name, group) in state.groups().iter() {
+        let tables = group.positions.iter().map(|(table, offsets)| {
+            let pairs: Vec<String> =
+                offsets.iter().map(|(bucket, offset)| format!("{bucket}:{offset}")).collect();
+            format!("   table {table} at {}", pairs.join(","))
+        });
+        say(format_args!(
+            "  group {name}   generation {}   stored {}{}",
+            group.generation,
+            time_text(group.stored),
+            tables.collect::<String>()
+        ));
+    }
     for (slot, listed) in checkpoints {
         say(format_args!(
             "  checkpoint {slot}   {}   written {}",
