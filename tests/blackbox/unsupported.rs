@@ -67,12 +67,9 @@ async fn an_option_of_a_later_version_is_named() {
 async fn a_verb_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
     let t = table("rime");
-    for (method, path, what) in [
-        ("PATCH", t.clone(), "PATCH"),
-        ("POST", format!("{t}/restore"), "restore"),
-        ("GET", format!("{t}/changes"), "changes"),
-        ("GET", format!("{t}/lookup?id=1"), "lookup"),
-    ] {
+    for (method, path, what) in
+        [("GET", format!("{t}/changes"), "changes"), ("GET", format!("{t}/lookup?id=1"), "lookup")]
+    {
         let body = (method != "GET").then(|| b"{}".to_vec());
         names(&frazil.http.request(method, &path, &[], body).await, what);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use frazil_log::id::FieldId;
 use frazil_log::schema::TableSpec;
@@ -37,15 +37,21 @@ pub(super) async fn list(
 
 /// Describes a table.
 #[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}", tag = "tables",
-    responses((status = 200, description = "the table: `columns` as SQL, `schema` as Iceberg's JSON")))]
+    responses((status = 200, description = "the table: `columns` as SQL, `schema` as Iceberg's JSON; its `schema_id` is the ETag too",
+        headers(("ETag" = String, description = "`schema_id` in quotes")))))]
 pub(super) async fn describe(
     State(doors): State<Arc<Doors>>,
     Path((db, table)): Path<(String, String)>,
     uri: Uri,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     no_params(&uri)?;
-    let table = doors.app.table(&name(&db)?, &name(&table)?).await?;
-    Ok(Json(table_json(&table)))
+    let table = doors.app.table_confirmed(&name(&db)?, &name(&table)?).await?;
+    Ok(with_etag(&table))
+}
+
+/// A table, with its schema's number as the tag that `If-Match` takes.
+pub(super) fn with_etag(table: &Table) -> Response {
+    ([(header::ETAG, format!("\"{}\"", table.spec.schema.id))], Json(table_json(table))).into_response()
 }
 
 /// Creates a table unless one like it is there.
@@ -65,8 +71,8 @@ pub(super) async fn ensure(
     let request: TableRequest = read_json(&head.headers, &body.bytes, "a table is created with JSON")?;
     let spec = build(&request)?;
     match doors.app.ensure_table(&db, &table, spec).await? {
-        Ensured::Created(table) => Ok((StatusCode::CREATED, Json(table_json(&table))).into_response()),
-        Ensured::Same(table) => Ok(Json(table_json(&table)).into_response()),
+        Ensured::Created(table) => Ok((StatusCode::CREATED, with_etag(&table)).into_response()),
+        Ensured::Same(table) => Ok(with_etag(&table)),
         Ensured::Different(difference) => {
             Err(Problem::new(Kind::Exists, format!("table {table} is there and differs: {difference}")))
         }
@@ -106,6 +112,7 @@ pub(crate) fn table_json(table: &Table) -> Value {
         "id": table.id,
         "uuid": table.uuid,
         "schema_id": spec.schema.id,
+        "version": table.version,
         "columns": columns_sql(&spec.schema),
         "schema": to_json(&spec.schema),
         "primary_key": names(&spec.primary_key),

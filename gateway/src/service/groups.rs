@@ -180,8 +180,9 @@ fn describe(
 /// The buckets with rows that were not read, and how many; all rows of a bucket that is not stored.
 fn unread(table: &Table, offsets: &Offsets) -> Vec<((Bucket, Offset), u64)> {
     let bucket = |bucket| {
-        let from = offsets.get(&bucket).copied().unwrap_or(0);
-        ((bucket, from), table.rows_tail(bucket).next.saturating_sub(from))
+        let tail = table.rows_tail(bucket);
+        let from = offsets.get(&bucket).copied().unwrap_or(0).max(tail.earliest);
+        ((bucket, from), tail.next.saturating_sub(from))
     };
     (0..table.spec.buckets).map(Bucket).map(bucket).filter(|(_, rows)| *rows > 0).collect()
 }

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::Gateway;
 use super::database::Database;
-use super::problems::{no_such_table, of_failure};
+use super::problems::{no_such_table, of_failure, schema_changed};
 use crate::app::{Ack, Admission, BucketRange, Part, Produce, TableAck, Write, WriteAck};
 use crate::consume::position::Position;
 use crate::error::Problem;
@@ -113,8 +113,13 @@ fn targets(database: &Database, request: &Write) -> Result<Vec<(TableId, TableSp
             created += 1;
             Ok((TableId(tables.next_id().0 + created - 1), spec.clone()))
         }
-        (None, Some((id, _))) => match tables.live(id) {
-            Some(table) => Ok((id, table.spec.clone())),
+        (None, Some((id, checked))) => match tables.live(id) {
+            // The rows are in the schema that they were checked against, which may have been altered since: the log takes them
+            // as they are if nothing of them is lost.
+            Some(table) => match table.schema(checked) {
+                Some(schema) => Ok((id, TableSpec { schema: schema.clone(), ..table.spec.clone() })),
+                None => Err(schema_changed(table.spec.schema.id)),
+            },
             None => Err(no_such_table(&request.database, &part.table)),
         },
         (None, None) => Err(Problem::internal("rows without a table")),

@@ -20,9 +20,10 @@ use frazil_log::schema::sql::columns_sql;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Doors;
+use super::evolved::changed_since;
 use super::groups::stands;
 use super::request::params::{ExpectedOffset, WriteParams, name, producer};
-use super::rows::{CREATE_ATTEMPTS, rows, target};
+use super::rows::{CHANGES_MAX, rows, target};
 use crate::app::{Part, Stand, Write, WriteAck};
 use crate::error::{Kind, Problem};
 use crate::produce::decode::{Format, Limits};
@@ -80,9 +81,9 @@ pub(super) async fn write(
     let admitted = doors.bodies.read(&head.headers, body).await?;
     let (parsed, _copies) = take_apart(&doors, &head.headers, &admitted.bytes).await?;
     parsed.check()?;
-    for _ in 0..CREATE_ATTEMPTS {
+    for _ in 0..CHANGES_MAX {
         let began = tokio::time::Instant::now();
-        let parts = parts(&doors, &database, &parsed, params.create).await?;
+        let Some(parts) = parts(&doors, &database, &parsed, params.create).await? else { continue };
         let created: BTreeMap<String, String> = parts.iter().filter_map(created).collect();
         let request = Write {
             database: database.clone(),
@@ -95,6 +96,8 @@ pub(super) async fn write(
         };
         match doors.app.write(request).await {
             Err(problem) if problem.kind() == Kind::Exists && !created.is_empty() => {}
+            // Nothing was written and no sequence used up: the rows are decoded again for what the tables are now.
+            Err(problem) if problem.kind() == Kind::SchemaChanged && producer.is_none() => {}
             Err(problem) => return Err(problem),
             Ok(mut ack) => {
                 for (table, words) in created.into_iter().filter(|_| !ack.duplicate) {
@@ -104,7 +107,7 @@ pub(super) async fn write(
             }
         }
     }
-    Err(Problem::new(Kind::SchemaChanged, "a table was created and dropped while the request was on its way"))
+    Err(Problem::new(Kind::SchemaChanged, "a table changed again and again while the request was on its way"))
 }
 
 /// The request's parts. Those of a form are copies, for which there must be memory too.
@@ -162,16 +165,29 @@ impl Parsed {
     }
 }
 
-/// Decodes the rows of each table; together they take no more memory than those of one request may.
-async fn parts(doors: &Doors, db: &Name, parsed: &Parsed, create: bool) -> Result<Vec<Part>, Problem> {
+/// Decodes the rows of each table; together they take no more memory than those of one request may. Nothing if a table that rows did
+/// not fit has been altered meanwhile.
+async fn parts(
+    doors: &Doors,
+    db: &Name,
+    parsed: &Parsed,
+    create: bool,
+) -> Result<Option<Vec<Part>>, Problem> {
     let mut left = doors.options.decode.decoded_bytes_max;
     let mut parts = Vec::with_capacity(parsed.parts.len());
     for given in &parsed.parts {
         let known = target(doors, db, &given.table, create || given.create).await?;
         let limits = Limits { decoded_bytes_max: left, ..doors.options.decode };
         let in_table = |problem: Problem| problem.of_table(given.table.as_str());
-        let (batch, create) =
-            rows(limits, given.format, given.body.clone(), known.as_ref()).await.map_err(in_table)?;
+        let decoded = rows(limits, given.format, given.body.clone(), known.as_ref()).await;
+        let (batch, create) = match (decoded.map_err(in_table), &known) {
+            (Ok(rows), _) => rows,
+            (Err(problem), Some(known)) if problem.kind() == Kind::InvalidRows => {
+                changed_since(doors, db, known, problem).await?;
+                return Ok(None);
+            }
+            (Err(problem), _) => return Err(problem),
+        };
         left = left.saturating_sub(batch.get_array_memory_size());
         let buckets = known.as_ref().map_or(1, |table| table.spec.buckets);
         let expected = given.expected_offset.as_ref();
@@ -187,7 +203,7 @@ async fn parts(doors: &Doors, db: &Name, parsed: &Parsed, create: bool) -> Resul
                 .map_err(in_table)?,
         });
     }
-    Ok(parts)
+    Ok(Some(parts))
 }
 
 /// Where groups are to stand, checked against the tables.

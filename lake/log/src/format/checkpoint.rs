@@ -31,9 +31,6 @@ pub struct CheckpointHeader {
     pub log_hash: u128,
     /// The version of the program that wrote it.
     pub version: String,
-    /// The feature bits that a reader of the state must know; they stand in the envelope.
-    #[serde(skip)]
-    pub features: u64,
     /// Bytes of the state.
     pub state_bytes: u64,
     /// Bytes of the page list.
@@ -72,13 +69,15 @@ impl PageRef {
 pub struct Checkpoint {
     /// Its header.
     pub header: CheckpointHeader,
+    /// The feature bits that a reader of the state must know.
+    pub features: u64,
     /// The state's canonical bytes.
     pub state: Bytes,
     /// The pages that cover the slots below it, oldest first, without a gap.
     pub pages: Vec<PageRef>,
 }
 
-/// Seals a checkpoint, written by this version, of a state that needs these feature bits to be read.
+/// Seals a checkpoint, written by this version. `features`: what a reader of the state must know.
 pub fn seal_checkpoint(
     log_uuid: Uuid,
     slot: Slot,
@@ -92,11 +91,10 @@ pub fn seal_checkpoint(
         slot,
         log_hash,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        features,
         state_bytes: state.len() as u64,
         list_bytes: 0,
     };
-    Checkpoint { header, state, pages: pages.to_vec() }.seal()
+    Checkpoint { header, features, state, pages: pages.to_vec() }.seal()
 }
 
 impl Checkpoint {
@@ -118,8 +116,7 @@ impl Checkpoint {
         header.text(&self.header.version);
         header.count(self.state.len());
         header.count(list.len());
-        let body = vec![self.state.clone(), list];
-        envelope::seal_with(ObjectKind::Checkpoint, self.header.features, header, body)
+        envelope::seal_with(ObjectKind::Checkpoint, self.features, header, vec![self.state.clone(), list])
     }
 
     /// Reads the whole checkpoint of `slot`, verified.
@@ -133,7 +130,6 @@ impl Checkpoint {
             slot: r.varint()?,
             log_hash: r.u128()?,
             version: r.text()?,
-            features: envelope.features,
             state_bytes: r.varint()?,
             list_bytes: r.varint()?,
         };
@@ -161,6 +157,6 @@ impl Checkpoint {
             return Err(here.corrupt(&format!("pages that tile the slots below {slot}"), "others"));
         }
         r.finish()?;
-        Ok(Self { header, state: bytes.slice(start..split), pages })
+        Ok(Self { header, features: envelope.features, state: bytes.slice(start..split), pages })
     }
 }

@@ -216,10 +216,10 @@ impl CommitHeader {
         w
     }
 
-    /// The feature bits that a reader of its entries must know.
+    /// The feature bits that a reader of the entries must know.
     fn features(&self) -> u64 {
         let entries = self.proposals.iter().flat_map(|proposal| &proposal.entries);
-        entries.fold(0, |bits, entry| bits | entry.features())
+        entries.fold(0, |features, entry| features | entry.features())
     }
 
     fn decode(mut r: Reader<'_>) -> Result<Self> {
@@ -274,6 +274,12 @@ impl Commit {
         let here = Reader::new(object, ENVELOPE_BYTES as u64, header);
         let commit =
             Self { envelope, header: CommitHeader::decode(here.clone())?, entries_hash: xxh3_128(header) };
+        let needed = commit.header.features();
+        if envelope.features != needed {
+            return Err(
+                here.corrupt(&format!("feature bits {needed:#x}"), format!("{:#x}", envelope.features))
+            );
+        }
         if commit.header.slot != slot {
             return Err(
                 here.corrupt(&format!("the commit of slot {slot}"), format!("slot {}", commit.header.slot))

@@ -54,6 +54,14 @@ impl ObjectKind {
         1
     }
 
+    /// Feature bits that this program knows in an object of the kind.
+    pub const fn features_known(self) -> u64 {
+        match self {
+            Self::Commit | Self::Checkpoint => FEATURES_KNOWN,
+            Self::Segment | Self::IndexPage => 0,
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::Commit => "a commit",
@@ -64,11 +72,14 @@ impl ObjectKind {
     }
 }
 
-/// Feature bit: entries, refusals or a record of the state that are about groups.
+/// Groups: their entries in a commit; in a checkpoint their record in the state, or refusals about them.
 pub const FEATURE_GROUPS: u64 = 1 << 0;
 
-/// Feature bits that this program knows.
-pub const FEATURES_KNOWN: u64 = FEATURE_GROUPS;
+/// Tables that were altered or restored, rows that expired: their entries in a commit, their traces in a checkpoint's state.
+pub const FEATURE_AMENDMENTS: u64 = 1 << 1;
+
+/// Feature bits that this program knows, in commits and checkpoints; other objects have none.
+pub const FEATURES_KNOWN: u64 = FEATURE_GROUPS | FEATURE_AMENDMENTS;
 
 /// What an envelope says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -147,8 +158,8 @@ impl Envelope {
             return Err(reader.unknown("version", bytes[9]));
         }
         let features = u64_at(bytes, 16);
-        if features & !FEATURES_KNOWN != 0 {
-            let unknown = features & !FEATURES_KNOWN;
+        let unknown = features & !kind.features_known();
+        if unknown != 0 {
             return Err(Reader::new(object, 16, &[]).unknown("feature", format!("{unknown:#x}")));
         }
         if bytes[10..12] != [0, 0] {
@@ -274,12 +285,12 @@ impl Sealed {
     }
 }
 
-/// Puts the envelope before a header and a body.
+/// Puts the envelope before a header and a body that every version can read.
 pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed> {
     seal_with(kind, 0, header, body)
 }
 
-/// The same of an object that only readers may read who know these feature bits.
+/// Puts the envelope before a header and a body, whose reader must know these features.
 pub fn seal_with(kind: ObjectKind, features: u64, header: Writer, body: Vec<Bytes>) -> Result<Sealed> {
     let mut header = header.into_bytes();
     header.resize(header.len().next_multiple_of(8), 0);

@@ -12,6 +12,7 @@
 //!
 //! Start reading at [`State::apply`], then [`proposal`] (how a proposal is judged), [`producers`], [`names`], [`tables`], [`groups`].
 
+mod amendments;
 pub mod groups;
 pub mod names;
 pub mod producers;
@@ -37,14 +38,15 @@ use self::verdict::{Acceptance, Fate, Refusal, Verdict};
 use crate::error::{Error, Result};
 use crate::format::commit::{Commit, CommitHeader, ProducerStamp, Proposal};
 use crate::format::entry::{self, Entry};
-use crate::format::envelope::FEATURE_GROUPS;
+use crate::format::envelope::{FEATURE_AMENDMENTS, FEATURE_GROUPS};
 use crate::format::wire::{Reader, Writer};
 use crate::id::{Name, ProposalName, Slot, TimeMicros, Ulid, Uuid};
 use crate::planted::Bug;
 use crate::protocol::FoldRules;
 
-/// The tag of the groups among the families that came later.
-const GROUPS_TAG: u8 = 1;
+/// The tags of the families that came later.
+const GROUPS: u8 = 1;
+const AMENDMENTS: u8 = 2;
 
 /// Which log this is; said once, in slot 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -265,6 +267,9 @@ impl State {
                 Effect::DatabaseAlive(_)
                 | Effect::CreateTable { .. }
                 | Effect::DropTable(_)
+                | Effect::AlterTable { .. }
+                | Effect::RestoreTable(_)
+                | Effect::Expire { .. }
                 | Effect::StorePositions { .. }
                 | Effect::DeleteGroup(_) => {}
             }
@@ -353,13 +358,6 @@ impl State {
         &self.groups
     }
 
-    /// The feature bits that a reader of its bytes must know.
-    pub fn features(&self) -> u64 {
-        let groups = if self.groups.is_untouched() { 0 } else { FEATURE_GROUPS };
-        let names = self.names.iter().fold(0, |bits, (_, _, fate)| bits | fate.features());
-        groups | names | self.producers.features()
-    }
-
     /// The numbers that it folds by.
     pub fn rules(&self) -> &FoldRules {
         &self.rules
@@ -389,12 +387,28 @@ impl State {
         w.record(|w| self.tables.encode(w));
         w.record(|w| self.producers.encode(w));
         w.record(|w| self.names.encode(w));
-        // Families that came later: a tag each, ascending, and only those that hold something.
+        // Families that came later: a tag and a record each, tags ascending, only those that have something to say.
         if !self.groups.is_untouched() {
-            w.u8(GROUPS_TAG);
+            w.u8(GROUPS);
             w.record(|w| self.groups.encode(w));
         }
+        if self.is_amended() {
+            w.u8(AMENDMENTS);
+            w.record(|w| amendments::encode(&self.tables, w));
+        }
         w.into_bytes().into()
+    }
+
+    fn is_amended(&self) -> bool {
+        amendments::any(&self.tables)
+    }
+
+    /// The feature bits that a reader of its bytes must know.
+    pub fn features(&self) -> u64 {
+        let amendments = if self.is_amended() { FEATURE_AMENDMENTS } else { 0 };
+        let groups = if self.groups.is_untouched() { 0 } else { FEATURE_GROUPS };
+        let refusals = self.names.iter().fold(0, |bits, (_, _, fate)| bits | fate.features());
+        amendments | groups | refusals | self.producers.features()
     }
 
     /// Reads canonical bytes, which begin at byte `at` of `object`.
@@ -412,7 +426,7 @@ impl State {
         if boundary > next {
             return Err(here.corrupt(&format!("a checkpoint at most at slot {next}"), boundary));
         }
-        let (tables, producers, names) = {
+        let (mut tables, producers, names) = {
             let (mut tables, mut producers, mut names) = (r.record()?, r.record()?, r.record()?);
             let decoded = (
                 Tables::decode(&mut tables)?,
@@ -424,21 +438,29 @@ impl State {
             names.finish()?;
             decoded
         };
+        let mut last_tag = None;
         let mut groups = Groups::default();
-        let mut last = 0;
         while r.remaining() > 0 {
             let (here, tag) = r.tag()?;
-            if tag <= last && tag != 0 {
-                return Err(here.corrupt("families ascending, each once", tag));
+            if Some(tag) <= last_tag {
+                return Err(here.corrupt("families in order, each once", tag));
             }
-            last = tag;
-            let mut family = match tag {
-                GROUPS_TAG => r.record()?,
+            last_tag = Some(tag);
+            match tag {
+                GROUPS => {
+                    let mut record = r.record()?;
+                    groups = Groups::decode(&mut record, &tables)?;
+                    record.finish()?;
+                }
+                AMENDMENTS => {
+                    let mut record = r.record()?;
+                    amendments::decode(&mut tables, &mut record)?;
+                    record.finish()?;
+                }
                 other => return Err(here.unknown("a family of the state", other)),
-            };
-            groups = Groups::decode(&mut family, &tables)?;
-            family.finish()?;
+            }
         }
+        r.finish()?;
         Ok(Self {
             identity,
             alive,
