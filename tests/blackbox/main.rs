@@ -18,6 +18,8 @@ mod exactly_once;
 #[cfg(test)]
 mod first_five_minutes;
 #[cfg(test)]
+mod flight;
+#[cfg(test)]
 mod idle;
 #[cfg(test)]
 mod outage;

@@ -166,7 +166,7 @@ fn describe(
     let tables = group.positions.iter().filter_map(|(id, offsets)| {
         let table = live(*id)?;
         let lag = Lag { rows: unread(&table, offsets).iter().map(|(_, rows)| rows).sum(), micros: None };
-        Some((table.name.clone(), GroupTable { position: Position(offsets.clone()), lag }))
+        Some((table.name, GroupTable { position: Position(offsets.clone()), lag }))
     });
     app::Group {
         database: database.name().clone(),

@@ -136,10 +136,30 @@ pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Re
                 format!("table {} was dropped meanwhile", table_name(database, *id)),
             ),
         },
+        Refusal::ExpectedPosition { .. }
+        | Refusal::GroupGeneration { .. }
+        | Refusal::PositionBeyondTail { .. }
+        | Refusal::GroupsFull { .. } => of_group_refusal(database, refusal),
+        Refusal::TableVersion { .. } => {
+            Problem::new(Kind::SchemaChanged, "the table was altered meanwhile: describe it and send the changes again")
+        }
+        Refusal::NotDropped { .. } => Problem::new(Kind::Exists, "the table is not dropped"),
+        Refusal::Expired
+        | Refusal::RollUpStale { .. }
+        | Refusal::ExpiryStale { .. }
+        | Refusal::Invalid { .. } => {
+            Problem::internal(format!("the log refused an entry that this gateway made: {refusal:?}"))
+        }
+    }
+}
+
+/// What a refusal about a group is called.
+fn of_group_refusal(database: &Database, refusal: &Refusal) -> Problem {
+    match refusal {
         Refusal::ExpectedPosition { group, table, actual } => {
             expected_position(group, &table_name(database, *table), actual)
         }
-        Refusal::GroupGeneration { group, actual: 0 } => no_such_group(name, group),
+        Refusal::GroupGeneration { group, actual: 0 } => no_such_group(database.name(), group),
         Refusal::GroupGeneration { group, actual } => Problem::new(
             Kind::ExpectedPosition,
             format!("group {group} was deleted and made again: it has generation {actual}"),
@@ -168,15 +188,6 @@ pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Re
             },
         )
         .with("limit", *max),
-        Refusal::TableVersion { .. } => {
-            Problem::new(Kind::SchemaChanged, "the table was altered meanwhile: describe it and send the changes again")
-        }
-        Refusal::NotDropped { .. } => Problem::new(Kind::Exists, "the table is not dropped"),
-        Refusal::Expired
-        | Refusal::RollUpStale { .. }
-        | Refusal::ExpiryStale { .. }
-        | Refusal::Invalid { .. } => {
-            Problem::internal(format!("the log refused an entry that this gateway made: {refusal:?}"))
-        }
+        other => Problem::internal(format!("not about a group: {other:?}")),
     }
 }

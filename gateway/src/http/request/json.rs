@@ -30,7 +30,7 @@ pub(in crate::http) fn check_json(headers: &HeaderMap, why: &str) -> Result<(), 
 }
 
 /// What JSON that does not say what is asked for is called.
-pub(in crate::http) fn unreadable(error: &serde_json::Error) -> Problem {
+pub(crate) fn unreadable(error: &serde_json::Error) -> Problem {
     let message = error.to_string();
     let is_unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
     let kind = if is_unknown { Kind::Unsupported } else { Kind::Malformed };

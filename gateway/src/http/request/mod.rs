@@ -3,5 +3,5 @@
 pub(super) mod body;
 pub(super) mod encoding;
 pub(super) mod guard;
-pub(super) mod json;
+pub(crate) mod json;
 pub(crate) mod params;

@@ -177,7 +177,7 @@ async fn parts(
     let mut parts = Vec::with_capacity(parsed.parts.len());
     for given in &parsed.parts {
         let known = target(doors, db, &given.table, create || given.create).await?;
-        let limits = Limits { decoded_bytes_max: left, ..doors.options.decode };
+        let limits = Limits { decoded_bytes_max: left };
         let in_table = |problem: Problem| problem.of_table(given.table.as_str());
         let decoded = rows(limits, given.format, given.body.clone(), known.as_ref()).await;
         let (batch, create) = match (decoded.map_err(in_table), &known) {

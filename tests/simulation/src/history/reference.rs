@@ -200,25 +200,10 @@ impl Reference {
                     };
                     table.dropped = true;
                 }
-                Entry::PositionsStored { group, generation, positions } => {
-                    let known = self.groups.get(group.as_str());
-                    if known.map_or(0, |known| known.generation) != *generation {
+                Entry::PositionsStored { .. } | Entry::GroupDeleted { .. } => {
+                    if !self.act_on_group(entry, &tails, &mut groups) {
                         return Some(Said::Refused);
                     }
-                    let mut new = known.cloned().unwrap_or_default();
-                    for position in positions {
-                        if !self.stands(&mut new, position, &tails) {
-                            return Some(Said::Refused);
-                        }
-                    }
-                    groups.insert(group.to_string(), Some(new));
-                }
-                Entry::GroupDeleted { group, generation } => {
-                    let known = self.groups.get(group.as_str());
-                    if known.is_none_or(|known| known.generation != *generation) {
-                        return Some(Said::Refused);
-                    }
-                    groups.insert(group.to_string(), None);
                 }
                 Entry::LogCreated { .. }
                 | Entry::DatabaseCreated
@@ -232,6 +217,35 @@ impl Reference {
         for ((id, bucket), tail) in tails {
             self.tables.get_mut(&id)?.tails.insert(bucket, tail);
         }
+        self.take_groups(groups);
+        Some(Said::Taken(appended))
+    }
+
+    /// What becomes of a group by an entry; false: refused.
+    fn act_on_group(
+        &self,
+        entry: &Entry,
+        tails: &BTreeMap<(u64, u32), u64>,
+        groups: &mut BTreeMap<String, Option<Group>>,
+    ) -> bool {
+        match entry {
+            Entry::PositionsStored { group, generation, positions } => {
+                let known = self.groups.get(group.as_str());
+                let mut new = known.cloned().unwrap_or_default();
+                let fits = known.map_or(0, |known| known.generation) == *generation
+                    && positions.iter().all(|position| self.stands(&mut new, position, tails));
+                groups.insert(group.to_string(), Some(new));
+                fits
+            }
+            Entry::GroupDeleted { group, generation } => {
+                groups.insert(group.to_string(), None);
+                self.groups.get(group.as_str()).is_some_and(|known| known.generation == *generation)
+            }
+            _ => false,
+        }
+    }
+
+    fn take_groups(&mut self, groups: BTreeMap<String, Option<Group>>) {
         for (name, group) in groups {
             match group {
                 None => drop(self.groups.remove(&name)),
@@ -244,7 +258,6 @@ impl Reference {
                 }
             }
         }
-        Some(Said::Taken(appended))
     }
 
     /// Stores a position in a group if it may stand there.
