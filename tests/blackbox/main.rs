@@ -14,8 +14,6 @@ mod crash;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
-mod exactly_once;
-#[cfg(test)]
 mod first_five_minutes;
 #[cfg(test)]
 mod flight;

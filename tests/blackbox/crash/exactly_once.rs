@@ -173,7 +173,7 @@ async fn tails(store: &Store, at: Option<u64>) -> (u64, (u64, u64)) {
     (state["next"].as_u64().expect("a slot"), (tail("orders"), tail("stock")))
 }
 
-/// One step of the loop in docs/exactly-once.md. Whatever happens to it, the next begins at the stored position.
+/// One step of the loop in docs/guide/exactly-once.md. Whatever happens to it, the next begins at the stored position.
 async fn step(http: &Http) -> Result<bool, String> {
     let group = http.attempt("GET", GROUP, &[], None).await?;
     let position = match group.status {
