@@ -329,16 +329,8 @@ impl Model {
                 self.live(*table)?.rolled.insert(bucket.0, *to);
                 Ok(None)
             }
-            Entry::PositionsStored { group, generation, positions } => {
-                self.touch(by, group, *generation)?;
-                self.store(group, positions).map(|()| None)
-            }
-            Entry::GroupDeleted { group, generation } => {
-                self.touch(by, group, *generation)?;
-                match self.groups.remove(group) {
-                    Some(_) => Ok(None),
-                    None => Err(Refusal::GroupGeneration { group: group.clone(), actual: 0 }),
-                }
+            Entry::PositionsStored { .. } | Entry::GroupDeleted { .. } => {
+                self.act_on_group(by, entry).map(|()| None)
             }
         }
     }
@@ -414,6 +406,21 @@ impl Model {
             restored_by: None,
         });
         Ok(None)
+    }
+
+    fn act_on_group(&mut self, by: ProposalName, entry: &Entry) -> Result<(), Refusal> {
+        match entry {
+            Entry::PositionsStored { group, generation, positions } => {
+                self.touch(by, group, *generation)?;
+                self.store(group, positions)
+            }
+            Entry::GroupDeleted { group, generation } => {
+                self.touch(by, group, *generation)?;
+                let gone = self.groups.remove(group);
+                gone.map(drop).ok_or(Refusal::GroupGeneration { group: group.clone(), actual: 0 })
+            }
+            other => panic!("not about a group: {other:?}"),
+        }
     }
 
     fn touch(&mut self, by: ProposalName, group: &Name, generation: u64) -> Result<(), Refusal> {
