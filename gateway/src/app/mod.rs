@@ -23,6 +23,7 @@ use utoipa::ToSchema;
 
 pub use self::groups::{Group, GroupList, GroupTable, Groups, Lag, Stand, StoreGroup};
 pub use self::write::{Part, TableAck, Write, WriteAck};
+use crate::consume::filter::Filter;
 use crate::consume::position::{From, Position};
 use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
@@ -110,6 +111,9 @@ pub trait Application: Send + Sync + fmt::Debug {
         group: &Name,
         if_generation: Option<u64>,
     ) -> Result<(), Problem>;
+
+    /// Where in each bucket a read `from` there would begin, the tail confirmed.
+    async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem>;
 
     /// What the gateway knows of the cluster and of itself, as JSON.
     async fn cluster(&self) -> Result<serde_json::Value, Problem>;
@@ -309,6 +313,8 @@ pub struct Consume {
     pub bytes_max: usize,
     /// How long to wait for the first row.
     pub wait: Duration,
+    /// Only rows of which this is true; then a page may be empty though rows follow, and has moved on all the same.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// Rows that were read.

@@ -20,6 +20,7 @@ use super::problems::{no_such_database, no_such_table, of_failure};
 use super::{Database, Gateway};
 use crate::app;
 use crate::app::{Application, Ensured};
+use crate::consume::position::{From, Position};
 use crate::error::Problem;
 use crate::metrics;
 use crate::produce::flush::{Act, act_bytes};
@@ -214,6 +215,10 @@ impl Application for Gateway {
         if_generation: Option<u64>,
     ) -> Result<(), Problem> {
         self.remove_group(database, group, if_generation).await
+    }
+
+    async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem> {
+        self.position_of(database, table, &from).await
     }
 
     async fn cluster(&self) -> Result<Value, Problem> {

@@ -198,6 +198,7 @@ async fn oldest_unread(
         let request = ReadRequest {
             from: BTreeMap::from([(bucket, from)]),
             columns: vec![OutputColumn::Timestamp],
+            filter: None,
             rows_max: 1,
             bytes_max: 1,
         };
