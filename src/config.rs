@@ -87,6 +87,8 @@ pub struct Settings {
     pub store: String,
     /// Where to listen.
     pub listen: String,
+    /// Whether that was asked for: a compactor opens a port only then.
+    pub listen_asked: bool,
     /// All memory, in bytes.
     pub memory_bytes: u64,
     /// How log lines are written.
@@ -182,6 +184,7 @@ impl ProcessArgs {
         let buffer = bytes("buffer_bytes_max", self.buffer_bytes_max.as_deref(), memory_bytes / 4)?;
         let settings = Settings {
             store,
+            listen_asked: self.listen.is_some(),
             listen: self.listen.unwrap_or_else(|| "127.0.0.1:7777".to_owned()),
             memory_bytes,
             log_format: self.log_format.unwrap_or_default(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use frazil_compactor::{Janitor, JanitorOptions};
+use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::http;
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::accumulator::Limits;
@@ -126,6 +127,9 @@ pub async fn gateway(
     metrics.register(&mut registry);
     let janitor_metrics = frazil_compactor::Metrics::default();
     janitor_metrics.register(&mut registry);
+    let tail_metrics = TailMetrics::default();
+    tail_metrics.register(&mut registry);
+    let tail = TailRing::new(usize::try_from(settings.memory_bytes / 8)?, tail_metrics);
     let running = Running { address, store: store.description().to_owned() };
     let gateway = Gateway::new(Parts {
         store: store.clone(),
@@ -135,6 +139,7 @@ pub async fn gateway(
         ingress: ingress_options(&settings),
         registry: Arc::new(registry),
         metrics,
+        tail,
     });
     let options = http::Options {
         token: settings.token.clone(),
@@ -205,10 +210,15 @@ async fn keep_tidy(
     }
 }
 
-/// Runs janitors for every database of a store until told to stop.
-pub async fn compactor(node: Node, banner: impl FnOnce(&str)) -> anyhow::Result<ExitCode> {
+/// Runs janitors for every database of a store until told to stop. If an address to listen on was given, it has the metrics.
+pub async fn compactor(
+    mut node: Node,
+    banner: impl FnOnce(&str, Option<SocketAddr>),
+) -> anyhow::Result<ExitCode> {
     let writer = node.writer(None);
     let metrics = frazil_compactor::Metrics::default();
+    metrics.register(&mut node.registry);
+    let address = serve_aside(&node.settings, std::mem::take(&mut node.registry)).await?;
     let options = janitor_options(&node.settings);
     let follow = follow_databases(
         node.store.clone(),
@@ -217,13 +227,27 @@ pub async fn compactor(node: Node, banner: impl FnOnce(&str)) -> anyhow::Result<
         writer,
         (options, metrics),
     );
-    banner(node.store.description());
+    banner(node.store.description(), address);
     tokio::select! {
         biased;
         stopped = wait_for_signal() => stopped?,
         () = follow => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the port of a process without doors, if one was asked for.
+async fn serve_aside(settings: &Settings, registry: Registry) -> anyhow::Result<Option<SocketAddr>> {
+    if !settings.listen_asked {
+        return Ok(None);
+    }
+    let listener = TcpListener::bind(&settings.listen).await;
+    let listener = listener.with_context(|| format!("listening on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    settings.check_exposure(address)?;
+    let router = http::aside(Arc::new(registry), settings.token.clone());
+    drop(tokio::spawn(http::serve(listener, router, std::future::pending())));
+    Ok(Some(address))
 }
 
 /// How often a compactor looks for databases that are new.

@@ -3,10 +3,20 @@
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+/// What a registry holds, in the OpenMetrics text format.
+pub(crate) fn text(registry: &Registry) -> String {
+    let mut text = String::new();
+    match encode(&mut text, registry) {
+        Ok(()) => text,
+        Err(_) => String::new(), // writing to a string does not fail
+    }
+}
 
 /// A stage of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use arrow::array::{Int64Array, RecordBatch, StringArray};
+use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::flush::{Act, BucketRows};
@@ -224,7 +225,8 @@ impl Bench {
         let env = self.replica.env();
         let options = IngressOptions { limits, ..IngressOptions::default() };
         let health = Arc::new(Health::new(env.clone()));
-        Ingress::start(self.replica.clone(), writer(env), options, health, Metrics::default())
+        let tail = TailRing::new(0, TailMetrics::default());
+        Ingress::start(self.replica.clone(), writer(env), options, health, Metrics::default(), tail)
     }
 
     fn next_ack(&mut self, ingress: &Ingress) -> anyhow::Result<Ack> {

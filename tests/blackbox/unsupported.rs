@@ -46,17 +46,6 @@ async fn a_parameter_of_a_later_version_is_named() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_later_version_is_named() {
-    let (_store, frazil) = gateway().await;
-    let rows = format!("{}/rows", table("rime"));
-    for (headers, what) in
-        [([("content-encoding", "gzip")], "gzip"), ([("content-encoding", "zstd")], "zstd")]
-    {
-        names(&frazil.http.request("POST", &rows, &headers, Some(b"id\n2\n".to_vec())).await, what);
-    }
-}
-
-#[tokio::test]
 async fn an_option_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
     for (extra, what) in [

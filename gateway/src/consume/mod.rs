@@ -6,3 +6,4 @@ pub mod encode;
 pub(crate) mod follow;
 pub mod position;
 pub mod reader;
+pub mod tail;

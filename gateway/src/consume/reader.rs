@@ -19,6 +19,8 @@ use frazil_log::schema::arrow_form::arrow_field;
 use frazil_log::state::tables::Table;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::tail::TailRing;
+
 /// One column of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputColumn {
@@ -84,10 +86,15 @@ pub fn timestamp_field() -> Field {
 }
 
 /// Reads what is folded. Confirming the tail is the caller's choice.
-pub async fn read(replica: &Replica, table: &Table, request: &ReadRequest) -> Result<ReadPage> {
+pub async fn read(
+    replica: &Replica,
+    tail: &TailRing,
+    table: &Table,
+    request: &ReadRequest,
+) -> Result<ReadPage> {
     let mut pins = 0;
     loop {
-        match read_pinned(replica, table, request).await {
+        match read_pinned(replica, tail, table, request).await {
             // Trimmed under our feet: the newest state knows where the rows lie now.
             Err(error) if error.is_stale() && pins < PINS_MAX => {
                 pins += 1;
@@ -101,7 +108,12 @@ pub async fn read(replica: &Replica, table: &Table, request: &ReadRequest) -> Re
     }
 }
 
-async fn read_pinned(replica: &Replica, table: &Table, request: &ReadRequest) -> Result<ReadPage> {
+async fn read_pinned(
+    replica: &Replica,
+    tail: &TailRing,
+    table: &Table,
+    request: &ReadRequest,
+) -> Result<ReadPage> {
     let schema = output_schema(&table.spec, &request.columns);
     let mut next = request.from.clone();
     let mut batches = Vec::new();
@@ -119,7 +131,7 @@ async fn read_pinned(replica: &Replica, table: &Table, request: &ReadRequest) ->
         let places = cut_to_bytes(places, &user_columns(&table.spec, request), &mut bytes_left);
         let end = places.last().map_or(offsets.start, |place| place.offsets.end);
         let mut read = stream::iter(
-            places.into_iter().map(|place| read_place(replica, table, key, place, request, &schema)),
+            places.into_iter().map(|place| read_place((replica, tail), table, key, place, request, &schema)),
         )
         .buffered(FETCHES);
         while let Some(found) = read.try_next().await? {
@@ -185,7 +197,7 @@ fn cut_to_bytes(places: Vec<Place>, columns: &[FieldId], bytes_left: &mut u64) -
 }
 
 async fn read_place(
-    replica: &Replica,
+    (replica, tail): (&Replica, &TailRing),
     table: &Table,
     key: StreamKey,
     place: Place,
@@ -194,7 +206,7 @@ async fn read_place(
 ) -> Result<Vec<RecordBatch>> {
     let columns = SliceColumns::of(&table.spec, &place)?;
     let (wanted, sources) = columns.wanted(&table.spec, &request.columns)?;
-    let read = replica.read_place(&place, &columns.fields, &wanted).await?;
+    let read = tail.read_place(replica, &place, &columns.fields, &wanted).await?;
     let mut offset = place.offsets.start;
     let mut batches = Vec::with_capacity(read.len());
     for batch in read {

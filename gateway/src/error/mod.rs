@@ -221,6 +221,11 @@ impl IntoResponse for Problem {
         if self.kind == Kind::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if let Some(Value::String(encodings)) = self.field("accept_encoding")
+            && let Ok(encodings) = HeaderValue::from_str(encodings)
+        {
+            headers.insert(header::ACCEPT_ENCODING, encodings);
+        }
         response.extensions_mut().insert(Arc::new(self));
         response
     }

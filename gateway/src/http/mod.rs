@@ -27,6 +27,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use self::process::aside::aside;
 use self::process::{fallback, health, openapi};
 use self::request::body::Bodies;
 use self::request::guard;

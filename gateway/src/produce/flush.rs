@@ -84,6 +84,8 @@ pub struct Built {
     pub flush: Flush,
     /// The segments.
     pub uploads: Vec<Upload>,
+    /// What each of the flush's slices holds, for the tail ring.
+    pub rows: Vec<Vec<RecordBatch>>,
 }
 
 /// Builds a flush. Rows travel inside the commit up to `inline_bytes_max`, else in segments.
@@ -105,8 +107,9 @@ pub fn build(pending: &[Pending], inline_bytes_max: u64) -> Result<Built> {
         });
     }
     let bytes: usize = slices.values().flat_map(|slice| &slice.batches).map(batch_bytes).sum();
-    let (slices, body, uploads) = encode(slices, &order, bytes as u64 > inline_bytes_max)?;
-    Ok(Built { flush: Flush { proposals, segments: Vec::new(), slices, body }, uploads })
+    let mut built = encode(slices, &order, bytes as u64 > inline_bytes_max)?;
+    built.flush.proposals = proposals;
+    Ok(built)
 }
 
 fn place(
@@ -142,17 +145,16 @@ fn place(
     Ok(Entry::Appended { slice, first_row, rows: count, expected_offset: rows.expected_offset })
 }
 
-fn encode(
-    mut slices: BTreeMap<SliceKey, SliceRows>,
-    order: &[SliceKey],
-    outside: bool,
-) -> Result<(Vec<Slice>, Vec<Bytes>, Vec<Upload>)> {
+fn encode(mut slices: BTreeMap<SliceKey, SliceRows>, order: &[SliceKey], outside: bool) -> Result<Built> {
     let mut all: Vec<Slice> = Vec::with_capacity(order.len());
     let mut uploads = Vec::new();
+    let mut rows = Vec::with_capacity(order.len());
     let mut builder = BodyBuilder::new();
     for (index, key) in order.iter().enumerate() {
         let Some(SliceRows { meta: Some(meta), batches, .. }) = slices.remove(key) else { continue };
-        builder.push(meta, &join(batches)?)?;
+        let batches = join(batches)?;
+        builder.push(meta, &batches)?;
+        rows.push(batches);
         let full = builder.bytes() >= SEGMENT_BYTES_MIN || index + 1 == order.len();
         if outside && full {
             let segment = std::mem::take(&mut builder).finish();
@@ -165,7 +167,8 @@ fn encode(
     }
     let inline = builder.finish();
     all.extend(inline.slices);
-    Ok((all, inline.chunks, uploads))
+    let flush = Flush { slices: all, body: inline.chunks, ..Flush::default() };
+    Ok(Built { flush, uploads, rows })
 }
 
 /// About how long an act is in memory.

@@ -13,11 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use frazil_log::commit::committer::{Committer, CommitterOptions, PutSeenAs};
+use frazil_log::commit::committer::{Committer, CommitterOptions, Flight, PutSeenAs};
 use frazil_log::commit::replica::Replica;
 use frazil_log::env::{Env, Moment};
 use frazil_log::error::{Error, Result};
 use frazil_log::format::commit::{ProducerStamp, WriterInfo};
+use frazil_log::format::segment::ObjectId;
+use frazil_log::format::slice::SliceHome;
 use frazil_log::id::{Incarnation, ProposalName};
 use frazil_log::state::verdict::{Acceptance, Fate, Refusal, Verdict};
 use frazil_log::store::{ClockVerdict, CreateOutcome, PutPayload, paths, skew};
@@ -27,9 +29,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::accumulator::{Accumulator, Decision, Limits};
 use super::door::Door;
-use super::flush::{self, Act, Pending};
+use super::flush::{self, Act, Built, Pending};
 use super::health::Health;
 use super::upload;
+use crate::consume::tail::TailRing;
 use crate::metrics::{AckStage, Metrics};
 
 /// The limits of an ingress.
@@ -126,6 +129,7 @@ struct Inner {
     incarnation: Incarnation,
     health: Arc<Health>,
     metrics: Metrics,
+    tail: TailRing,
     names: AtomicU64,
     accumulator: Mutex<Accumulator<Queued>>,
     wake: Notify,
@@ -161,6 +165,7 @@ impl Ingress {
         options: IngressOptions,
         health: Arc<Health>,
         metrics: Metrics,
+        tail: TailRing,
     ) -> Self {
         let env = replica.env().clone();
         let incarnation = writer.incarnation;
@@ -199,6 +204,7 @@ impl Ingress {
             incarnation,
             health,
             metrics,
+            tail,
         });
         let flusher = Self { inner };
         let ingress = flusher.clone();
@@ -214,6 +220,11 @@ impl Ingress {
     /// What writes the slots; it also takes proposals that another gateway named.
     pub fn committer(&self) -> &Committer {
         &self.inner.committer
+    }
+
+    /// The newest rows, of this log and of others.
+    pub fn tail(&self) -> &TailRing {
+        &self.inner.tail
     }
 
     /// Bytes that wait or fly, and the most that may.
@@ -489,10 +500,7 @@ impl Ingress {
         let ingress = self.clone();
         self.env().spawn(async move {
             let watched = ingress.inner.health.begin();
-            let written = match upload::segments(&ingress.inner.committer, built).await {
-                Ok(flush) => flight.write(flush).await.map(drop),
-                Err(error) => Err(error),
-            };
+            let written = ingress.write(flight, built).await;
             ingress.inner.health.end(watched);
             match written {
                 // Also where no PUT was answered, and the slot was read to find ours in it.
@@ -506,6 +514,29 @@ impl Ingress {
             ingress.inner.wake.notify_one();
             ingress.inner.idle.notify_waiters();
         });
+    }
+
+    /// Segments, then the slot. The rows are in the tail ring before anybody can be woken by the fold.
+    async fn write(&self, flight: Flight, built: Built) -> Result<()> {
+        let Built { mut flush, uploads, rows } = built;
+        flush.segments = upload::segments(&self.inner.committer, uploads).await?;
+        let (segments, slices) = (flush.segments.clone(), flush.slices.clone());
+        let tail = self.inner.tail.clone();
+        let keep = move |commit: ObjectId| {
+            for (slice, rows) in slices.iter().zip(&rows) {
+                let object = match slice.home {
+                    SliceHome::Here => Some(commit),
+                    SliceHome::Segment(index) => {
+                        segments.get(index as usize).map(|segment| ObjectId::Segment(segment.id))
+                    }
+                };
+                let kept = object.map(|object| tail.insert(object, slice, rows.clone()));
+                if let Some(Err(error)) = kept {
+                    tracing::error!(%error, "rows do not fit their slice; please report this");
+                }
+            }
+        };
+        flight.write_telling(flush, keep).await.map(drop)
     }
 
     fn fail(&self, pending: &[Pending], error: Error) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use frazil_log::commit::committer::{Committer, Flush};
+use frazil_log::commit::committer::Committer;
 use frazil_log::error::Result;
 use frazil_log::format::commit::SegmentRef;
 use frazil_log::format::segment::SegmentHeader;
@@ -11,18 +11,15 @@ use frazil_log::store::{CreateOutcome, PutPayload, paths};
 use futures::future;
 use tokio::time::sleep;
 
-use super::flush::{Built, Upload};
+use super::flush::Upload;
 
 /// The longest pause between tries.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Uploads a flush's segments in parallel, and names them in the flush.
-pub(super) async fn segments(committer: &Committer, built: Built) -> Result<Flush> {
-    let mut flush = built.flush;
+/// Uploads a flush's segments in parallel; the flush must name them.
+pub(super) async fn segments(committer: &Committer, uploads: Vec<Upload>) -> Result<Vec<SegmentRef>> {
     // Named by what is folded now (rule 12): the fold refuses the flush if it takes a window's time to land.
-    flush.segments =
-        future::try_join_all(built.uploads.into_iter().map(|upload| segment(committer, upload))).await?;
-    Ok(flush)
+    future::try_join_all(uploads.into_iter().map(|upload| segment(committer, upload))).await
 }
 
 async fn segment(committer: &Committer, upload: Upload) -> Result<SegmentRef> {

@@ -13,7 +13,6 @@ use frazil_log::schema::TableSpec;
 use frazil_log::schema::ensure::difference;
 use frazil_log::state::tables;
 use frazil_log::state::verdict::Refusal;
-use prometheus_client::encoding::text::encode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -22,6 +21,7 @@ use super::{Database, Gateway};
 use crate::app;
 use crate::app::{Application, Ensured};
 use crate::error::Problem;
+use crate::metrics;
 use crate::produce::flush::{Act, act_bytes};
 use crate::produce::ingress::{Answer, Failure, Request};
 
@@ -193,11 +193,7 @@ impl Application for Gateway {
     }
 
     fn metrics(&self) -> String {
-        let mut text = String::new();
-        match encode(&mut text, &self.inner.parts.registry) {
-            Ok(()) => text,
-            Err(_) => String::new(), // writing to a string does not fail
-        }
+        metrics::text(&self.inner.parts.registry)
     }
 
     fn store(&self) -> String {

@@ -36,7 +36,7 @@ impl Gateway {
                 database.replica().confirm_tail().await?;
                 table = pinned_table(&database, &request)?;
             }
-            let page = read(database.replica(), &table, &read_request).await?;
+            let page = read(database.replica(), &self.inner.parts.tail, &table, &read_request).await?;
             let caught_up = confirms && rows_ahead(&database, &table, &page.next) == 0;
             if page.rows > 0 || (caught_up && Instant::now() >= deadline) {
                 self.inner.parts.metrics.rows_consumed_total.inc_by(page.rows as u64);

@@ -34,6 +34,7 @@ impl Database {
             parts.ingress.clone(),
             Arc::clone(health),
             parts.metrics.clone(),
+            parts.tail.clone(),
         );
         let incarnation = parts.writer.incarnation;
         parts.env.spawn(async move { replica.keep_checkpointing(incarnation, false).await });

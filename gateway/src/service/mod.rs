@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 pub use self::database::Database;
+use crate::consume::tail::TailRing;
 use crate::metrics::Metrics;
 use crate::produce::health::Health;
 use crate::produce::ingress::IngressOptions;
@@ -49,6 +50,8 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     /// What it counts itself.
     pub metrics: Metrics,
+    /// The newest rows of all databases.
+    pub tail: TailRing,
 }
 
 /// The databases of one store, served. Cheap to clone.

@@ -8,7 +8,9 @@ use crate::node;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  frazil compactor --store s3://bucket/prefix")]
+#[command(
+    after_help = "Example:\n  frazil compactor --store s3://bucket/prefix\n\nIt opens a port only if --listen is given: /health, /ready, /version and /metrics."
+)]
 pub struct Args {
     #[command(flatten)]
     process: ProcessArgs,
@@ -20,8 +22,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     run_process(settings, |node| {
-        node::compactor(node, |store| {
-            print_banner(&[format!("frazil {}  compactor   store {store}", env!("CARGO_PKG_VERSION"))]);
+        node::compactor(node, |store, address| {
+            let port =
+                address.map_or(String::new(), |address| format!("   metrics http://{address}/metrics"));
+            print_banner(&[format!("frazil {}  compactor   store {store}{port}", env!("CARGO_PKG_VERSION"))]);
         })
     })
 }

@@ -59,8 +59,13 @@ pub(in crate::http) async fn version() -> Json<Value> {
 /// All metrics, in the OpenMetrics text format.
 #[utoipa::path(get, path = "/metrics", tag = "process", responses((status = 200, description = "the metrics", content_type = "application/openmetrics-text", body = String)))]
 pub(in crate::http) async fn metrics(State(doors): State<Arc<Doors>>) -> Response {
+    exposition(doors.app.metrics())
+}
+
+/// An answer of metrics.
+pub(super) fn exposition(metrics: String) -> Response {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], doors.app.metrics()).into_response()
+    ([(header::CONTENT_TYPE, content_type)], metrics).into_response()
 }
 
 /// The gateways of this store, as this one knows them.

@@ -10,11 +10,15 @@ use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::encoding::{Encoding, Unpacked, unpack};
 use crate::error::{Kind, Problem};
 use crate::http::Options;
 
 /// Memory is counted in units of so many bytes.
 const UNIT_BYTES: usize = 1 << 10;
+
+/// What a body whose size is not known takes at first.
+const STEP_BYTES: usize = 64 << 10;
 
 /// How long a body waits for memory before it is refused.
 const ADMISSION_WAIT: Duration = Duration::from_millis(500);
@@ -40,8 +44,9 @@ pub(in crate::http) struct Admitted {
 
 impl Bodies {
     pub(in crate::http) fn new(options: &Options) -> Self {
-        // A body of the largest size must always fit.
-        let together = options.bodies_bytes_max.max(options.request_bytes_max);
+        // A body of the largest size must always fit, also while it is unpacked.
+        let largest = options.request_bytes_max.saturating_mul(2);
+        let together = options.bodies_bytes_max.max(largest);
         Self {
             memory: Arc::new(Semaphore::new(units(together).min(u32::MAX >> 1) as usize)),
             bytes_max: options.request_bytes_max,
@@ -49,51 +54,87 @@ impl Bodies {
         }
     }
 
-    /// Reads a body.
+    /// Reads a body, unpacked.
     ///
     /// # Errors
-    /// `too-large` over the limit, `overloaded` without memory, `unsupported` if it is compressed, `malformed` if it is cut.
+    /// `too-large` over the limit, `overloaded` without memory, `unsupported-media-type` if it is packed in another way than
+    /// gzip or zstd, `malformed` if it is cut.
     pub(in crate::http) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Admitted, Problem> {
-        refuse_compressed(headers)?;
+        let encoding = Encoding::of(headers)?;
+        let mut body = body.into_data_stream();
         let length = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if length.is_some_and(|length| length > self.bytes_max) {
-            drain(body.into_data_stream()).await;
+            drain(body).await;
             return Err(self.too_large());
         }
-        let reserve = units(length.unwrap_or(self.bytes_max));
-        let memory = timeout(ADMISSION_WAIT, Arc::clone(&self.memory).acquire_many_owned(reserve)).await;
-        let Ok(Ok(memory)) = memory else {
-            return Err(Problem::new(
-                Kind::Overloaded,
-                "the gateway holds as many request bodies as its memory allows",
-            ));
-        };
-        let read = timeout(self.timeout, self.collect(body.into_data_stream(), length.unwrap_or(0))).await;
-        let bytes = read.map_err(|_| {
-            Problem::malformed(format!("the body did not arrive within {} s", self.timeout.as_secs()))
-        })??;
-        Ok(Admitted { bytes, _memory: memory })
+        let known = length.filter(|_| encoding == Encoding::Identity);
+        let mut memory = self.reserve(known.unwrap_or(STEP_BYTES.min(self.bytes_max))).await?;
+        let unpacked = unpack(encoding, &mut body, self.bytes_max);
+        let read = timeout(self.timeout, self.collect(unpacked, known, encoding, &mut memory)).await;
+        let read = read.unwrap_or_else(|_| {
+            Err(Problem::malformed(format!("the body did not arrive within {} s", self.timeout.as_secs())))
+        });
+        match read {
+            Ok(bytes) => {
+                // What unpacking took besides is free again.
+                let surplus = memory.num_permits().saturating_sub(units(bytes.len()) as usize);
+                drop(memory.split(surplus));
+                Ok(Admitted { bytes, _memory: memory })
+            }
+            Err(problem) => {
+                drop(memory);
+                if matches!(problem.kind(), Kind::TooLarge | Kind::Overloaded) {
+                    drain(body).await;
+                }
+                Err(problem)
+            }
+        }
     }
 
-    async fn collect(&self, mut body: BodyDataStream, length: usize) -> Result<Bytes, Problem> {
+    /// Waits a moment for memory.
+    async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let memory = Arc::clone(&self.memory).acquire_many_owned(units(bytes));
+        match timeout(ADMISSION_WAIT, memory).await {
+            Ok(Ok(memory)) => Ok(memory),
+            _ => Err(Problem::new(
+                Kind::Overloaded,
+                "the gateway holds as many request bodies as its memory allows",
+            )),
+        }
+    }
+
+    async fn collect(
+        &self,
+        mut body: Unpacked<'_>,
+        length: Option<usize>,
+        encoding: Encoding,
+        memory: &mut OwnedSemaphorePermit,
+    ) -> Result<Bytes, Problem> {
+        // An unpacker looks back at what it gave, and keeps a copy of it for that.
+        let copies = if encoding == Encoding::Identity { 1 } else { 2 };
         let mut whole: Option<BytesMut> = None;
         let mut first: Option<Bytes> = None;
         let mut total = 0usize;
         while let Some(chunk) = body.next().await {
-            let chunk =
-                chunk.map_err(|error| Problem::malformed(format!("the body was cut off: {error}")))?;
+            let chunk = chunk?;
             total = total.saturating_add(chunk.len());
             if total > self.bytes_max {
-                drain(body).await;
                 return Err(self.too_large());
+            }
+            let held = memory.num_permits().saturating_mul(UNIT_BYTES);
+            let needed = total.saturating_mul(copies);
+            if needed > held {
+                let more = needed.max(held.saturating_mul(2)).min(self.bytes_max * copies).max(needed);
+                memory.merge(self.reserve(more - held).await?);
             }
             // A body of one chunk is not copied.
             match (first.take(), &mut whole) {
                 (None, None) => first = Some(chunk),
                 (earlier, _) => {
-                    let whole = whole.get_or_insert_with(|| BytesMut::with_capacity(length.max(total)));
+                    let capacity = length.unwrap_or_default().max(total);
+                    let whole = whole.get_or_insert_with(|| BytesMut::with_capacity(capacity));
                     whole.extend_from_slice(&earlier.unwrap_or_default());
                     whole.extend_from_slice(&chunk);
                 }
@@ -124,13 +165,4 @@ async fn drain(mut body: BodyDataStream) {
 
 fn units(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
-}
-
-fn refuse_compressed(headers: &HeaderMap) -> Result<(), Problem> {
-    match headers.get(header::CONTENT_ENCODING) {
-        Some(encoding) if encoding != "identity" => Err(Problem::unsupported(format!(
-            "Content-Encoding {encoding:?}: compressed bodies are not supported in this version"
-        ))),
-        _ => Ok(()),
-    }
 }

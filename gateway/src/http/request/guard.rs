@@ -52,19 +52,29 @@ pub(in crate::http) async fn token(
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(token) = &doors.options.token else {
+    check(doors.options.token.as_deref(), request, next).await
+}
+
+/// The same for a process that has no doors, only a token.
+pub(in crate::http) async fn own_token(
+    State(token): State<Option<Arc<str>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    check(token.as_deref(), request, next).await
+}
+
+async fn check(token: Option<&str>, request: Request, next: Next) -> Response {
+    let Some(token) = token.filter(|_| !OPEN.contains(&request.uri().path())) else {
         return next.run(request).await;
     };
-    if OPEN.contains(&request.uri().path()) {
-        return next.run(request).await;
-    }
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let detail = match shown.and_then(|value| value.split_once(' ')) {
         Some((scheme, shown)) if scheme.eq_ignore_ascii_case("bearer") => {
             if equal(shown.trim().as_bytes(), token.as_bytes()) {
                 return next.run(request).await;
             }
-            "the token is not the one that this gateway was started with"
+            "the token is not the one that this process was started with"
         }
         Some(_) => "Authorization must be Bearer and the token",
         None => "there is no token: send Authorization: Bearer <token>",

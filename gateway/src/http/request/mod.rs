@@ -1,5 +1,6 @@
 //! What every route does with a request: who may send it, its parameters and headers, its body.
 
 pub(super) mod body;
+pub(super) mod encoding;
 pub(super) mod guard;
 pub(super) mod params;

@@ -2,6 +2,7 @@
 
 mod consume;
 mod fake;
+mod packed;
 mod produce;
 mod requests;
 mod routes;

@@ -55,8 +55,7 @@ const DENIED_CODES: [&str; 7] = [
 /// Turns a backend's error into ours.
 pub(super) fn failure(action: Action, path: &Path, status: Option<u16>, error: object_store::Error) -> Error {
     let kind = kind_of(action, status, &error);
-    let one_line = |c: char| if c.is_control() { ' ' } else { c };
-    let cause: String = error.to_string().chars().take(CAUSE_CHARS_MAX).map(one_line).collect();
+    let cause = cause(&error.to_string());
     let verb = action.verb();
     let message = match kind {
         ErrorKind::Denied if is_bucket_absent(action, &error) => {
@@ -77,6 +76,27 @@ pub(super) fn failure(action: Action, path: &Path, status: Option<u16>, error: o
         _ => format!("{verb} {path} failed: {cause}"),
     };
     Error::new(kind, message).with_source(error)
+}
+
+/// A backend's error in one line: where S3 sent its XML, the code and the sentence in it.
+fn cause(text: &str) -> String {
+    let one_line = |c: char| if c.is_control() { ' ' } else { c };
+    let xml = text.find("<?xml").or_else(|| text.find("<Error>"));
+    let said = xml.map(|start| {
+        let told = ["Code", "Message"].map(|name| element(&text[start..], name)).into_iter().flatten();
+        told.collect::<Vec<_>>().join(": ")
+    });
+    let text = match (xml, &said) {
+        (Some(start), Some(said)) if !said.is_empty() => format!("{}{said}", &text[..start]),
+        _ => text.to_owned(),
+    };
+    text.chars().take(CAUSE_CHARS_MAX).map(one_line).collect()
+}
+
+/// The text of the first element of this name.
+fn element<'t>(xml: &'t str, name: &str) -> Option<&'t str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(text, _)| text.trim())
 }
 
 fn kind_of(action: Action, status: Option<u16>, error: &object_store::Error) -> ErrorKind {
@@ -152,4 +172,18 @@ fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_answer_in_xml_the_code_and_the_sentence_are_told() {
+        let head = "Server returned non-2xx status code: 503 Service Unavailable: ";
+        let xml = "<?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code><Message>Reduce your\nrate.</Message><HostId>x</HostId></Error>";
+        assert_eq!(cause(&format!("{head}{xml}")), format!("{head}SlowDown: Reduce your rate."));
+        assert_eq!(cause(&format!("{head}<Error>cut")), format!("{head}<Error>cut"));
+        assert_eq!(cause("no\nXML"), "no XML");
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
+use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::flush::{Act, BucketRows};
@@ -26,6 +27,9 @@ use tokio::time::{Instant, sleep};
 use crate::history::ROWS_MAX;
 use crate::history::violation::Kind;
 use crate::node::Process;
+
+/// The tail ring's size: room for a few flushes, so that it has to let go.
+const TAIL_BYTES_MAX: usize = 32 << 10;
 
 /// Rows of a request for one table.
 #[derive(Clone, Debug)]
@@ -120,7 +124,9 @@ impl Gateway {
             committer: Process::committer_options(options.flights_max),
         };
         let health = Arc::new(Health::new(process.env.clone()));
-        let ingress = Ingress::start(replica.clone(), writer, ingress_options, health, Metrics::default());
+        let tail = TailRing::new(TAIL_BYTES_MAX, TailMetrics::default());
+        let ingress =
+            Ingress::start(replica.clone(), writer, ingress_options, health, Metrics::default(), tail);
         process.world.note("gateway ready", process.node as u64, replica.next(), || {
             format!("node {} at slot {}", process.node, replica.next())
         });

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::landing::Landed;
 use super::{Committer, Flush};
 use crate::error::Result;
+use crate::format::segment::ObjectId;
 use crate::id::Slot;
 
 /// A slot that is about to be written.
@@ -30,11 +31,24 @@ impl Flight {
     ///
     /// # Errors
     /// Only such as no later attempt can mend: a header over the limit, a fold that stopped.
-    pub async fn write(mut self, flush: Flush) -> Result<Slot> {
+    pub async fn write(self, flush: Flush) -> Result<Slot> {
+        self.write_telling(flush, |_| {}).await
+    }
+
+    /// [Writes](Self::write), and tells before each PUT leaves which object it makes if it wins: its slot may be folded, and its rows
+    /// asked for, before the PUT is answered.
+    ///
+    /// # Errors
+    /// As [`Flight::write`].
+    pub async fn write_telling(
+        mut self,
+        flush: Flush,
+        leaves: impl Fn(ObjectId) + Send + Sync,
+    ) -> Result<Slot> {
         let inner = Arc::clone(&self.committer.inner);
         let mut losses = 0u32;
         loop {
-            if self.committer.fly(self.slot, &flush).await? == Landed::Ours {
+            if self.committer.fly(self.slot, &flush, &leaves).await? == Landed::Ours {
                 inner.replica.wait_for(self.slot + 1).await;
                 return Ok(self.slot);
             }

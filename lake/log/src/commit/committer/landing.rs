@@ -12,6 +12,7 @@ use crate::env::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::commit::{Commit, CommitHeader, WriterInfo};
 use crate::format::envelope::Sealed;
+use crate::format::segment::ObjectId;
 use crate::id::Slot;
 use crate::planted::Bug;
 use crate::store::{CreateOutcome, PutPayload, paths};
@@ -25,9 +26,15 @@ pub(super) enum Landed {
 
 impl Committer {
     /// One slot, until it is Committed or Lost.
-    pub(super) async fn fly(&self, slot: Slot, flush: &Flush) -> Result<Landed> {
+    pub(super) async fn fly(
+        &self,
+        slot: Slot,
+        flush: &Flush,
+        leaves: &(impl Fn(ObjectId) + Send + Sync),
+    ) -> Result<Landed> {
         let replica = &self.inner.replica;
         let (commit, sealed) = self.seal(slot, flush)?;
+        leaves(ObjectId::Commit { slot, put_id: commit.header.put_id });
         let path = paths::log(replica.database(), slot);
         let mut pause = self.inner.options.retry_pause;
         loop {
