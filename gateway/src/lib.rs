@@ -12,6 +12,7 @@ pub mod app;
 pub mod consume;
 pub mod error;
 pub mod http;
+pub mod memory;
 pub mod metrics;
 pub mod produce;
 pub mod service;

@@ -24,7 +24,7 @@ use frazil_log::id::{Incarnation, ProposalName};
 use frazil_log::state::verdict::{Acceptance, Fate, Refusal, Verdict};
 use frazil_log::store::{ClockVerdict, CreateOutcome, PutPayload, paths, skew};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::accumulator::{Accumulator, Decision, Limits};
@@ -33,6 +33,7 @@ use super::flush::{self, Act, Built, Pending};
 use super::health::Health;
 use super::upload;
 use crate::consume::tail::TailRing;
+use crate::memory::{Held, Share};
 use crate::metrics::{AckStage, Metrics};
 
 /// The limits of an ingress.
@@ -42,8 +43,8 @@ pub struct IngressOptions {
     pub limits: Limits,
     /// Rows up to this many bytes a flush travel inside the commit.
     pub inline_bytes_max: u64,
-    /// Bytes of requests that wait or fly.
-    pub buffer_bytes_max: usize,
+    /// What requests that wait or fly take: one share for all databases of a process.
+    pub buffer: Share,
     /// How long a request waits for room in the buffer before it is told to come later.
     pub buffer_wait_max: Duration,
     /// How slots are written.
@@ -55,7 +56,7 @@ impl Default for IngressOptions {
         Self {
             limits: Limits::default(),
             inline_bytes_max: 8 << 20,
-            buffer_bytes_max: 256 << 20,
+            buffer: Share::new(256 << 20),
             buffer_wait_max: Duration::from_secs(5),
             committer: CommitterOptions::default(),
         }
@@ -134,7 +135,6 @@ struct Inner {
     accumulator: Mutex<Accumulator<Queued>>,
     wake: Notify,
     idle: Notify,
-    memory: Arc<Semaphore>,
     in_flight: AtomicUsize,
     /// Why a flush could not be built, for the requests in it.
     failed: Mutex<BTreeMap<ProposalName, Arc<Error>>>,
@@ -187,7 +187,6 @@ impl Ingress {
         });
         let committer = Committer::new(replica.clone(), writer, options.committer.clone(), listener);
         let inner = Arc::new(Inner {
-            memory: Arc::new(Semaphore::new(options.buffer_bytes_max.min(Semaphore::MAX_PERMITS))),
             accumulator: Mutex::new(Accumulator::new(options.limits)),
             door: Door::default(),
             hedges_unpaid,
@@ -225,12 +224,6 @@ impl Ingress {
     /// The newest rows, of this log and of others.
     pub fn tail(&self) -> &TailRing {
         &self.inner.tail
-    }
-
-    /// Bytes that wait or fly, and the most that may.
-    pub fn buffered(&self) -> (usize, usize) {
-        let max = self.inner.options.buffer_bytes_max;
-        (max.saturating_sub(self.inner.memory.available_permits()), max)
     }
 
     /// Brings a request into the log and waits for its verdict.
@@ -305,16 +298,9 @@ impl Ingress {
         self.inner.in_flight.load(Ordering::SeqCst) == 0 && self.inner.accumulator.lock().is_empty()
     }
 
-    async fn make_room(&self, request: &Request) -> Result<OwnedSemaphorePermit, Failure> {
-        let bytes = request.bytes.clamp(1, self.inner.options.buffer_bytes_max);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    async fn make_room(&self, request: &Request) -> Result<Held, Failure> {
         let deadline = request.deadline.min(Instant::now() + self.inner.options.buffer_wait_max);
-        let permits = Arc::clone(&self.inner.memory).acquire_many_owned(bytes);
-        match timeout_at(deadline, permits).await {
-            Ok(Ok(permits)) => Ok(permits),
-            Ok(Err(_)) => Err(Failure::Draining),
-            Err(_) => Err(Failure::Overloaded),
-        }
+        self.inner.options.buffer.take(request.bytes, deadline).await.ok_or(Failure::Overloaded)
     }
 
     async fn propose(&self, request: Request) -> Result<Answer, Failure> {
