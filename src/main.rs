@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod budget;
 mod client;
 mod cmd;
 mod config;

@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use frazil_compactor::{Janitor, JanitorOptions};
+use frazil_gateway::consume::kept::KeptPages;
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::http;
+use frazil_gateway::memory::{Ledger, Share};
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::ingress::IngressOptions;
 use frazil_gateway::service::{Database, Gateway, Parts};
 use frazil_log::commit::committer::{Committer, CommitterOptions, HedgeOptions};
+use frazil_log::commit::index::PageCache;
 use frazil_log::commit::replica::Replica;
 use frazil_log::env::Env;
 use frazil_log::format::commit::WriterInfo;
@@ -30,6 +33,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::budget::Budget;
 use crate::config::{self, Settings};
 
 /// How long requests have to be answered once the process was told to stop.
@@ -129,22 +133,29 @@ pub async fn gateway(
     janitor_metrics.register(&mut registry);
     let tail_metrics = TailMetrics::default();
     tail_metrics.register(&mut registry);
-    let tail = TailRing::new(usize::try_from(settings.memory_bytes / 8)?, tail_metrics);
+    let shares = Shares::new(&settings.budget, tail_metrics)?;
+    let memory = shares.ledger();
+    memory.register(&mut registry);
+    tracing::info!(memory = settings.budget.memory, shares = settings.budget.words(), "memory is split");
     let running = Running { address, store: store.description().to_owned() };
     let gateway = Gateway::new(Parts {
         store: store.clone(),
         env: env.clone(),
         protocol,
         writer,
-        ingress: ingress_options(&settings),
+        ingress: ingress_options(&settings, shares.buffer.clone()),
         registry: Arc::new(registry),
         metrics,
-        tail,
+        tail: shares.tail,
+        reads: shares.reads,
+        pages: shares.pages,
+        memory,
     });
     let options = http::Options {
         token: settings.token.clone(),
         request_bytes_max: settings.request_bytes_max,
-        bodies_bytes_max: settings.buffer_bytes_max.max(settings.request_bytes_max),
+        bodies: shares.bodies,
+        follows: shares.follows,
         request_deadline: settings.request_deadline,
         ..http::Options::default()
     };
@@ -168,11 +179,52 @@ pub async fn gateway(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The budget, given out.
+struct Shares {
+    buffer: Share,
+    bodies: Share,
+    reads: Share,
+    tail: TailRing,
+    tail_bytes_max: usize,
+    follows: KeptPages,
+    pages: PageCache,
+    pages_bytes_max: usize,
+}
+
+impl Shares {
+    fn new(budget: &Budget, tail_metrics: TailMetrics) -> anyhow::Result<Self> {
+        let (tail_bytes_max, pages_bytes_max) =
+            (usize::try_from(budget.tail)?, usize::try_from(budget.pages)?);
+        Ok(Self {
+            buffer: Share::new(usize::try_from(budget.buffer)?),
+            bodies: Share::new(usize::try_from(budget.bodies)?),
+            reads: Share::new(usize::try_from(budget.reads)?),
+            tail: TailRing::new(tail_bytes_max, tail_metrics),
+            tail_bytes_max,
+            follows: KeptPages::new(usize::try_from(budget.follows)?),
+            pages: PageCache::new(pages_bytes_max),
+            pages_bytes_max,
+        })
+    }
+
+    fn ledger(&self) -> Ledger {
+        let (buffer, bodies, reads) = (self.buffer.clone(), self.bodies.clone(), self.reads.clone());
+        let (tail, follows, pages) = (self.tail.clone(), self.follows.clone(), self.pages.clone());
+        Ledger::default()
+            .with("buffer", buffer.bytes_max(), move || buffer.used())
+            .with("bodies", bodies.bytes_max(), move || bodies.used())
+            .with("tail", self.tail_bytes_max, move || tail.bytes())
+            .with("reads", reads.bytes_max(), move || reads.used())
+            .with("follows", follows.bytes_max(), move || follows.bytes())
+            .with("pages", self.pages_bytes_max, move || pages.bytes())
+    }
+}
+
 fn janitor_options(settings: &Settings) -> JanitorOptions {
     JanitorOptions { moved: settings.moved, ..JanitorOptions::default() }
 }
 
-fn ingress_options(settings: &Settings) -> IngressOptions {
+fn ingress_options(settings: &Settings, buffer: Share) -> IngressOptions {
     IngressOptions {
         limits: Limits {
             flush_bytes_max: settings.flush_bytes_max,
@@ -180,7 +232,7 @@ fn ingress_options(settings: &Settings) -> IngressOptions {
             slot_puts_burst: settings.slot_puts_per_second * 2.0,
         },
         inline_bytes_max: settings.inline_bytes_max,
-        buffer_bytes_max: settings.buffer_bytes_max,
+        buffer,
         committer: CommitterOptions {
             hedge: HedgeOptions { enabled: settings.hedge, ..HedgeOptions::default() },
             ..CommitterOptions::default()

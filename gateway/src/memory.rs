@@ -63,6 +63,11 @@ impl Held {
         self.units.num_permits() * UNIT_BYTES
     }
 
+    /// Holds what another holds too.
+    pub fn merge(&mut self, other: Self) {
+        self.units.merge(other.units);
+    }
+
     /// Gives back all but so many bytes.
     pub fn shrink(&mut self, bytes: usize) {
         let surplus = self.units.num_permits().saturating_sub(units(bytes) as usize);

@@ -4,6 +4,7 @@
 
 pub mod encode;
 pub(crate) mod follow;
+pub mod kept;
 pub mod position;
 pub mod reader;
 pub mod tail;

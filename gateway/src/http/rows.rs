@@ -19,12 +19,13 @@ use super::Doors;
 use super::request::params::{
     ConsumeParams, ExpectedOffset, ProduceParams, check_buckets, name, no_such_bucket, producer,
 };
-use crate::app::{Ack, Consume, Produce, Table};
+use crate::app::{Ack, Consume, Page, Produce, Table};
 use crate::consume::encode::Encoder;
 use crate::consume::encode::projection::Projection;
 use crate::consume::follow::follow;
 use crate::consume::position::{From, Position};
 use crate::error::{Kind, Problem};
+use crate::memory::Held;
 use crate::produce::decode::infer::infer;
 use crate::produce::decode::{Format, decode};
 
@@ -203,15 +204,23 @@ pub(super) async fn consume(
     };
     let page = doors.app.consume(request.clone()).await?;
     if params.follow {
-        let body = Body::from_stream(follow(Arc::clone(&doors.app), request, &projection, page));
+        let body = Body::from_stream(follow(
+            Arc::clone(&doors.app),
+            request,
+            &projection,
+            page,
+            doors.options.follows.clone(),
+        ));
         return Ok(([(header::CONTENT_TYPE, params.format.content_type())], body).into_response());
     }
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
     let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let Page { batches, held, .. } = page;
     let body = on_worker(size, move || {
-        Encoder::new(projection.columns().to_vec()).answer(params.format, &page.batches)
+        Encoder::new(projection.columns().to_vec()).answer(params.format, &batches)
     })
     .await?;
+    let body = Bytes::from_owner(Answer { bytes: body.into(), _held: held });
     let mut response = ([(header::CONTENT_TYPE, params.format.content_type())], body).into_response();
     let next =
         HeaderValue::from_str(&next).map_err(|_| Problem::internal("a position is not a header's text"))?;
@@ -232,4 +241,16 @@ async fn on_worker<T: Send + 'static>(
     }
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Problem::internal(format!("work on the rows did not end: {error}")))?
+}
+
+/// The bytes of an answer; its memory is given back when the client has taken them.
+struct Answer {
+    bytes: Bytes,
+    _held: Option<Arc<Held>>,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }

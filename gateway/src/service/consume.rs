@@ -1,8 +1,10 @@
 //! Reading at a position: from the fold, the tail confirmed where the answer depends on it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::record_batch::RecordBatch;
 use frazil_log::id::{Bucket, Offset};
 use frazil_log::state::tables::Table;
 use tokio::time::{Instant, sleep_until};
@@ -14,6 +16,13 @@ use crate::app::{Consume, Page};
 use crate::consume::position::{From, Position};
 use crate::consume::reader::{ReadPage, ReadRequest, read};
 use crate::error::{Kind, Problem};
+use crate::memory::Held;
+
+/// How long a read waits for memory before it is refused.
+const MEMORY_WAIT: Duration = Duration::from_secs(5);
+
+/// As large a row is taken to be before it is read.
+const ROW_BYTES: usize = 4 << 10;
 
 /// A waiting read looks for slots of other gateways this often; any number of them cost one request each.
 const POLL_PAUSE: Duration = Duration::from_millis(400);
@@ -36,17 +45,37 @@ impl Gateway {
                 database.replica().confirm_tail().await?;
                 table = pinned_table(&database, &request)?;
             }
+            let ahead = rows_ahead(&database, &table, &read_request.from);
+            let mut held = self.take_memory(&request, ahead).await?;
             let page = read(database.replica(), &self.inner.parts.tail, &table, &read_request).await?;
+            held.shrink(page.batches.iter().map(RecordBatch::get_array_memory_size).sum());
             let caught_up = confirms && rows_ahead(&database, &table, &page.next) == 0;
             if page.rows > 0 || (caught_up && Instant::now() >= deadline) {
                 self.inner.parts.metrics.rows_consumed_total.inc_by(page.rows as u64);
-                return Ok(Page { batches: page.batches, next: Position(page.next), caught_up });
+                return Ok(Page {
+                    batches: page.batches,
+                    starts: page.starts,
+                    next: Position(page.next),
+                    caught_up,
+                    held: Some(Arc::new(held)),
+                });
             }
+            drop(held);
             if caught_up {
                 wait_for_rows(&database, &table, &page, deadline).await?;
             }
             read_request.from = page.next;
         }
+    }
+
+    /// Memory for a read of at most so many rows: what it may become is held while it is read, what it is from then on.
+    async fn take_memory(&self, request: &Consume, rows: u64) -> Result<Held, Problem> {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX).min(request.limit);
+        let bytes = request.bytes_max.min(rows.saturating_mul(ROW_BYTES));
+        let held = self.inner.parts.reads.take(bytes, Instant::now() + MEMORY_WAIT).await;
+        held.ok_or_else(|| {
+            Problem::new(Kind::Overloaded, "the gateway reads and sends as many rows as its memory allows")
+        })
     }
 }
 
