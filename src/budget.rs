@@ -70,7 +70,13 @@ impl Budget {
         ensure!(
             budget.rest().is_some(),
             "the shares of the memory are together {}, above memory, which is {}: raise memory, or lower one of {}",
-            ByteSize(budget.shares().map(|(_, bytes)| bytes).iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes))),
+            ByteSize(
+                budget
+                    .shares()
+                    .map(|(_, bytes)| bytes)
+                    .iter()
+                    .fold(0, |sum: u64, bytes| sum.saturating_add(*bytes))
+            ),
             ByteSize(memory),
             budget.words()
         );

@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod bucket;
 mod budget;
 mod client;
 mod cmd;

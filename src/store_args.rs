@@ -54,7 +54,7 @@ pub(crate) fn open_or_create(url: &str) -> anyhow::Result<Store> {
 }
 
 /// The local directory that a URL names, where that can be told at a glance.
-fn directory(url: &str) -> Option<&FilePath> {
+pub(crate) fn directory(url: &str) -> Option<&FilePath> {
     let path = match url.split_once("://") {
         None => url,
         Some(("file", path)) => path,

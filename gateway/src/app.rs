@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use frazil_log::id::{Bucket, Name, Offset, SchemaId, Slot, TableId, Uuid};
 use frazil_log::schema::TableSpec;
 use serde::Serialize;
+use tokio::sync::Notify;
 use utoipa::ToSchema;
 
 use crate::consume::position::{From, Position};
@@ -60,6 +61,14 @@ pub trait Application: Send + Sync + fmt::Debug {
     /// `exists`, nothing was written and no sequence was used up: the door decodes again against that table. If the table
     /// is not the one of `checked` any more, the answer is `schema-changed` (or `no-such-table`).
     async fn produce(&self, request: Produce) -> Result<Ack, Problem>;
+
+    /// As [`Application::produce`], and tells `admission` once these rows come before all that is asked for afterwards. What is
+    /// refused before that is never told.
+    async fn produce_in_order(&self, request: Produce, admission: Admission) -> Result<Ack, Problem> {
+        let ack = self.produce(request).await?;
+        admission.tell();
+        Ok(ack)
+    }
 
     /// Reads rows. A bucket that a given position does not name is read from its earliest offset.
     async fn consume(&self, request: Consume) -> Result<Page, Problem>;
@@ -162,6 +171,22 @@ pub struct Produce {
     pub timeout: Duration,
     /// How long the body took from bytes to Arrow.
     pub decode_time: Duration,
+}
+
+/// How a producer that sends on before it is answered learns that its rows have their place in the order.
+#[derive(Clone, Debug, Default)]
+pub struct Admission(Arc<Notify>);
+
+impl Admission {
+    /// Says that they have.
+    pub fn tell(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until they have.
+    pub async fn told(&self) {
+        self.0.notified().await;
+    }
 }
 
 /// One request of an idempotent producer.

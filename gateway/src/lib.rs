@@ -5,14 +5,16 @@
 //! * what one side writes the other reads: [`consume::encode`] and [`produce::decode`] are each other's reverse;
 //! * bytes from the network never panic the process, and decode to a bounded amount of memory.
 //!
-//! Start reading at [`app`] (what the doors need), [`http`], then [`service`] (what the doors open onto), [`produce`] and [`consume`]; problems are in
+//! Start reading at [`app`] (what the doors need), [`http`] and [`flight`], then [`service`] (what the doors open onto), [`produce`] and [`consume`]; problems are in
 //! [`error`].
 
 pub mod app;
 pub mod consume;
 pub mod error;
+pub mod flight;
 pub mod http;
 pub mod memory;
 pub mod metrics;
 pub mod produce;
 pub mod service;
+mod worker;

@@ -123,7 +123,8 @@ impl Ledger {
 
     /// For a status.
     pub fn to_json(&self) -> Value {
-        let line = |line: &Line| json!({"share": line.name, "bytes": (line.used)(), "bytes_max": line.bytes_max});
+        let line =
+            |line: &Line| json!({"share": line.name, "bytes": (line.used)(), "bytes_max": line.bytes_max});
         Value::Array(self.lines.iter().map(line).collect())
     }
 }
@@ -139,7 +140,11 @@ impl Collector for Ledger {
             family
         };
         let metrics: [(&str, &str, Family<ShareLabel, Gauge>); 2] = [
-            ("frazil_memory_bytes", "Bytes of each share of the memory that are held", family(&|line| (line.used)())),
+            (
+                "frazil_memory_bytes",
+                "Bytes of each share of the memory that are held",
+                family(&|line| (line.used)()),
+            ),
             ("frazil_memory_bytes_max", "Bytes of each share of the memory", family(&|line| line.bytes_max)),
         ];
         for (name, help, family) in metrics {
@@ -167,7 +172,8 @@ mod tests {
         assert_eq!((share.used(), share.bytes_max()), (48 << 10, 64 << 10));
         assert!(share.take(32 << 10, soon()).await.is_none());
         drop(first);
-        let mut all = share.take(usize::MAX, soon()).await.expect("what is larger than the share gets all of it");
+        let mut all =
+            share.take(usize::MAX, soon()).await.expect("what is larger than the share gets all of it");
         assert_eq!(share.used(), share.bytes_max());
         all.shrink(1_500);
         assert_eq!((all.bytes(), share.used()), (2 << 10, 2 << 10));

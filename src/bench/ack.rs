@@ -199,8 +199,16 @@ impl Bench {
         let spec = build(&TableRequest { columns, ..TableRequest::default() })?;
         let raw_prefix = Path::from(format!("{database}/raw"));
         let options = options.clone();
-        let mut bench =
-            Self { replica, acks, raws, spec, options, raw_payload: bytes::Bytes::new(), raw_prefix, sent: 0 };
+        let mut bench = Self {
+            replica,
+            acks,
+            raws,
+            spec,
+            options,
+            raw_payload: bytes::Bytes::new(),
+            raw_prefix,
+            sent: 0,
+        };
         let ingress = bench.start(no_budget());
         let create = Entry::TableCreated {
             table: TABLE,
@@ -442,8 +450,13 @@ mod tests {
     fn ten_puts_a_second_cost_what_s3_asks() {
         let summary = Summary { count: 600, failed: 0, p50_ms: 30.0, p99_ms: 60.0, max_ms: 90.0 };
         let sent = Sent { slots: 600, for_acks: 660, for_raws: 600 };
-        let run =
-            Run::new(String::new(), Some(10.0), (summary.clone(), summary), (&sent, (0, 0)), Duration::from_secs(60));
+        let run = Run::new(
+            String::new(),
+            Some(10.0),
+            (summary.clone(), summary),
+            (&sent, (0, 0)),
+            Duration::from_secs(60),
+        );
         assert!((run.puts_per_second - 10.0).abs() < 1e-9);
         assert!((run.dollars_a_month - 129.6).abs() < 1e-6, "{}", run.dollars_a_month);
         assert!((run.requests_per_ack - 1.1).abs() < 1e-9 && (run.requests_per_raw - 1.0).abs() < 1e-9);

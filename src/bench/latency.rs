@@ -10,7 +10,7 @@ const LATENCY_MAX: Duration = Duration::from_secs(600);
 
 /// Latencies of one kind of request, in microseconds, to three digits.
 #[derive(Debug)]
-pub(super) struct Latencies {
+pub(crate) struct Latencies {
     micros: Histogram<u64>,
     failed: u64,
 }
@@ -31,20 +31,20 @@ pub(crate) struct Summary {
 }
 
 impl Latencies {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let longest = u64::try_from(LATENCY_MAX.as_micros())?;
         Ok(Self { micros: Histogram::new_with_bounds(1, longest, 3)?, failed: 0 })
     }
 
     /// Adds one request: how long it took, or that it failed.
-    pub(super) fn add(&mut self, took: Option<Duration>) {
+    pub(crate) fn add(&mut self, took: Option<Duration>) {
         match took {
             Some(took) => self.micros.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
             None => self.failed += 1,
         }
     }
 
-    pub(super) fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> Summary {
         let ms = |micros: u64| Duration::from_micros(micros).as_secs_f64() * 1_000.0;
         Summary {
             count: self.micros.len(),

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::process::{compactor, dev, gateway};
-use self::store::{log, verify};
+use self::store::{doctor, log, verify};
 
 /// An object-store-native store for streams and tables: a bucket is the whole cluster.
 #[derive(Debug, Parser)]
@@ -48,6 +48,8 @@ enum Command {
     Log(log::Args),
     /// Check every object of a store; needs no running gateway
     Verify(verify::Args),
+    /// Look at a store as a gateway would, and say what to do about what is wrong; needs no running gateway
+    Doctor(doctor::Args),
     /// Say how a gateway and its store are doing
     Status(status::Args),
     /// Measure, next to the raw store in the same run
@@ -68,6 +70,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Consume(args) => consume::run(args),
         Command::Log(args) => log::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Status(args) => status::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Completions(args) => completions::run(args),

@@ -110,6 +110,19 @@ pub(super) fn shown(text: &str) -> String {
     kept
 }
 
+/// Text of any length without control characters, for a line of its own.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    for character in text.chars() {
+        if steers(character) {
+            kept.extend(character.escape_default());
+        } else {
+            kept.push(character);
+        }
+    }
+    kept
+}
+
 /// Whether a terminal would act on a character, or write what follows in another direction.
 fn steers(character: char) -> bool {
     character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -15,7 +15,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use serde_json::Value;
 
-pub(crate) use grid::Grid;
+pub(crate) use grid::{Grid, harmless};
 pub(crate) use listing::Listing;
 
 /// How a command prints.

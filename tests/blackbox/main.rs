@@ -4,6 +4,8 @@
 //! make the short runs long. Start at `first_five_minutes`.
 
 #[cfg(test)]
+mod bucket;
+#[cfg(test)]
 mod checker;
 #[cfg(test)]
 mod corrupt;
@@ -17,8 +19,6 @@ mod first_five_minutes;
 mod idle;
 #[cfg(test)]
 mod outage;
-#[cfg(test)]
-mod refused_store;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;

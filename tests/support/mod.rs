@@ -11,6 +11,7 @@ pub(crate) mod http;
 pub(crate) mod minio;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod s3_proxy;
 pub(crate) mod store;
 mod tests;
 

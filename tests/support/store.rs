@@ -12,7 +12,7 @@ pub(crate) struct Store {
     pub(crate) url: String,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) minio: Option<Minio>,
-    directory: Option<TempDir>,
+    pub(crate) directory: Option<TempDir>,
 }
 
 impl Store {

@@ -12,7 +12,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use frazil_log::id::Bucket;
 use futures::Stream;
@@ -162,7 +161,9 @@ impl Follower {
 
     /// How many rows of a batch were sent before, from a page that went.
     fn sent_before(&mut self, page: &Page, batch: usize) -> usize {
-        let (Some((bucket, _)), Some(batch)) = (page.starts.get(batch), page.batches.get(batch)) else { return 0 };
+        let (Some((bucket, _)), Some(batch)) = (page.starts.get(batch), page.batches.get(batch)) else {
+            return 0;
+        };
         let Some(left) = self.skip.get_mut(bucket) else { return 0 };
         let sent = (*left).min(batch.num_rows());
         *left -= sent;
@@ -193,4 +194,3 @@ impl Follower {
         Bytes::from(format!("{}\n", problem.to_json()))
     }
 }
-

@@ -95,7 +95,13 @@ mod tests {
         let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false)]));
         let ids = Arc::new(Int64Array::from_iter_values(0..rows));
         let batch = RecordBatch::try_new(schema, vec![ids]).unwrap();
-        Page { batches: vec![batch], starts: Vec::new(), next: Position::default(), caught_up: true, held: None }
+        Page {
+            batches: vec![batch],
+            starts: Vec::new(),
+            next: Position::default(),
+            caught_up: true,
+            held: None,
+        }
     }
 
     #[test]

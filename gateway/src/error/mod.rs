@@ -181,6 +181,29 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// The problem as JSON of at most so many bytes: with as many of its errors as fit, then with a detail that is cut.
+    pub fn brief(&self, bytes_max: usize) -> String {
+        let mut brief = self.clone();
+        loop {
+            let json = brief.to_json();
+            if json.len() <= bytes_max {
+                return json;
+            }
+            if !brief.errors.is_empty() {
+                brief.errors.truncate(brief.errors.len() / 2);
+            } else if !brief.fields.is_empty() {
+                brief.fields.clear();
+            } else if brief.detail.is_empty() {
+                return json;
+            } else {
+                let half = brief.detail.chars().count() / 2;
+                brief.detail = brief.detail.chars().take(half).collect();
+            }
+        }
+    }
+}
+
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let row = self.kind.row();

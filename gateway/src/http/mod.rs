@@ -11,9 +11,9 @@
 mod databases;
 mod offsets;
 mod process;
-mod request;
+pub(crate) mod request;
 mod rows;
-mod tables;
+pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +33,7 @@ use self::request::body::Bodies;
 use self::request::guard;
 use crate::app::Application;
 use crate::consume::kept::KeptPages;
+use crate::flight;
 use crate::memory::Share;
 use crate::produce::decode::Limits;
 
@@ -100,19 +101,21 @@ impl std::fmt::Debug for Options {
     }
 }
 
-/// The HTTP door of a store.
+/// The doors of a store on one port: HTTP, and Flight beside it.
 pub fn router(app: Arc<dyn Application>, env: &Env, options: Options) -> Router {
     let (router, mut document) = routes().split_for_parts();
     openapi::add_problems(&mut document);
     let paths = document.paths.paths.keys().cloned().collect();
     let openapi = document.to_json().expect("the document is made of strings and numbers");
     let bodies = Bodies::new(&options);
+    let flight = flight::router(Arc::clone(&app), options.clone());
     let doors = Arc::new(Doors { app, env: env.clone(), options, bodies, openapi, paths });
     fallback::add(router)
+        .with_state(Arc::clone(&doors))
+        .merge(flight)
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(from_fn_with_state(Arc::clone(&doors), guard::token))
-        .layer(from_fn_with_state(Arc::clone(&doors), guard::request_id))
-        .with_state(doors)
+        .layer(from_fn_with_state(doors, guard::request_id))
 }
 
 /// Serves the door on a listener until `stop`; requests that are inside then are answered first.

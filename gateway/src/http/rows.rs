@@ -16,21 +16,16 @@ use frazil_log::schema::{Schema, TableSpec};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Doors;
-use super::request::params::{
-    ConsumeParams, ExpectedOffset, ProduceParams, check_buckets, name, no_such_bucket, producer,
-};
-use crate::app::{Ack, Consume, Page, Produce, Table};
+use super::request::params::{ConsumeParams, ExpectedOffset, ProduceParams, name, no_such_bucket, producer};
+use crate::app::{Ack, Page, Produce, Table};
 use crate::consume::encode::Encoder;
-use crate::consume::encode::projection::Projection;
 use crate::consume::follow::follow;
-use crate::consume::position::{From, Position};
+use crate::consume::position::Position;
 use crate::error::{Kind, Problem};
 use crate::memory::Held;
 use crate::produce::decode::infer::infer;
 use crate::produce::decode::{Format, decode};
-
-/// Work on more bytes than this leaves the threads that answer requests.
-const INLINE_BYTES_MAX: usize = 64 << 10;
+use crate::worker::on_worker;
 
 /// How often a request is decoded again because its table was created meanwhile.
 const CREATE_ATTEMPTS: usize = 3;
@@ -183,25 +178,7 @@ pub(super) async fn consume(
     let (db, table) = (name(&db)?, name(&table)?);
     let params = ConsumeParams::of(&uri, &headers)?;
     let known = doors.app.table(&db, &table).await?;
-    let buckets = known.spec.buckets;
-    if let Some(bucket) = params.bucket.filter(|bucket| bucket.0 >= buckets) {
-        return Err(no_such_bucket(bucket, buckets));
-    }
-    if let From::Position(position) = &params.from {
-        check_buckets(position, buckets)?;
-    }
-    let projection = Projection::parse(&params.columns, &known.spec.schema)?;
-    let request = Consume {
-        database: db,
-        table,
-        id: known.id,
-        columns: projection.sources().to_vec(),
-        from: params.from,
-        bucket: params.bucket,
-        limit: params.limit,
-        bytes_max: params.bytes_max,
-        wait: params.wait,
-    };
+    let (request, projection) = params.ask(&known)?;
     let page = doors.app.consume(request.clone()).await?;
     if params.follow {
         let body = Body::from_stream(follow(
@@ -216,10 +193,9 @@ pub(super) async fn consume(
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
     let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();
     let Page { batches, held, .. } = page;
-    let body = on_worker(size, move || {
-        Encoder::new(projection.columns().to_vec()).answer(params.format, &batches)
-    })
-    .await?;
+    let body =
+        on_worker(size, move || Encoder::new(projection.columns().to_vec()).answer(params.format, &batches))
+            .await?;
     let body = Bytes::from_owner(Answer { bytes: body.into(), _held: held });
     let mut response = ([(header::CONTENT_TYPE, params.format.content_type())], body).into_response();
     let next =
@@ -229,18 +205,6 @@ pub(super) async fn consume(
         .headers_mut()
         .insert("frazil-caught-up", HeaderValue::from_static(if caught_up { "true" } else { "false" }));
     Ok(response)
-}
-
-/// Does work on so many bytes where it holds up no other request.
-async fn on_worker<T: Send + 'static>(
-    bytes: usize,
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    if bytes <= INLINE_BYTES_MAX {
-        return work();
-    }
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Problem::internal(format!("work on the rows did not end: {error}")))?
 }
 
 /// The bytes of an answer; its memory is given back when the client has taken them.

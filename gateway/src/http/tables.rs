@@ -12,6 +12,7 @@ use frazil_log::schema::ensure::{TableRequest, build};
 use frazil_log::schema::iceberg_json::to_json;
 use frazil_log::schema::options::OPTIONS;
 use frazil_log::schema::sql::columns_sql;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Doors;
@@ -97,15 +98,23 @@ fn table_request(content_type: Option<&str>, body: &[u8]) -> Result<TableRequest
             format!("Content-Type {essence:?}: a table is created with JSON"),
         ));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        let message = error.to_string();
-        let kind = if message.starts_with("unknown field") { Kind::Unsupported } else { Kind::Malformed };
-        Problem::new(kind, message)
-    })
+    serde_json::from_slice(body).map_err(|error| unreadable(&error))
+}
+
+/// The table that a JSON object describes, as the body of a PUT does.
+pub(crate) fn table_spec(described: &Value) -> Result<TableSpec, Problem> {
+    let request = TableRequest::deserialize(described).map_err(|error| unreadable(&error))?;
+    Ok(build(&request)?)
+}
+
+fn unreadable(error: &serde_json::Error) -> Problem {
+    let message = error.to_string();
+    let kind = if message.starts_with("unknown field") { Kind::Unsupported } else { Kind::Malformed };
+    Problem::new(kind, message)
 }
 
 /// A table as the API shows it.
-fn table_json(table: &Table) -> Value {
+pub(crate) fn table_json(table: &Table) -> Value {
     let spec = &table.spec;
     let names = |ids: &[FieldId]| -> Vec<&str> {
         let named = |id: &FieldId| spec.schema.columns.iter().find(|column| column.id == *id);

@@ -32,6 +32,7 @@ use super::door::Door;
 use super::flush::{self, Act, Built, Pending};
 use super::health::Health;
 use super::upload;
+use crate::app::Admission;
 use crate::consume::tail::TailRing;
 use crate::memory::{Held, Share};
 use crate::metrics::{AckStage, Metrics};
@@ -228,6 +229,11 @@ impl Ingress {
 
     /// Brings a request into the log and waits for its verdict.
     pub async fn submit(&self, request: Request) -> Result<Answer, Failure> {
+        self.submit_in_order(request, &Admission::default()).await
+    }
+
+    /// As [`Self::submit`], and tells `admission` once it is queued: what is submitted afterwards comes after it.
+    pub async fn submit_in_order(&self, request: Request, admission: &Admission) -> Result<Answer, Failure> {
         if self.inner.draining.load(Ordering::SeqCst) {
             return Err(Failure::Draining);
         }
@@ -252,7 +258,7 @@ impl Ingress {
                 }
             }
         };
-        self.propose(request).await
+        self.propose(request, admission).await
     }
 
     /// Takes no more requests, and waits until those inside have left, or `limit` is over.
@@ -303,7 +309,7 @@ impl Ingress {
         self.inner.options.buffer.take(request.bytes, deadline).await.ok_or(Failure::Overloaded)
     }
 
-    async fn propose(&self, request: Request) -> Result<Answer, Failure> {
+    async fn propose(&self, request: Request, admission: &Admission) -> Result<Answer, Failure> {
         let replica = &self.inner.replica;
         let deadline = request.deadline;
         let mut pending = self.name(request);
@@ -312,6 +318,7 @@ impl Ingress {
         loop {
             let verdict = replica.expect(pending.name);
             self.queue(pending.clone());
+            admission.tell();
             let fate = match timeout_at(deadline, verdict).await {
                 Ok(Ok(fate)) => fate,
                 Ok(Err(_)) => match self.after_silence(&pending)? {

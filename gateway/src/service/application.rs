@@ -143,7 +143,15 @@ impl Application for Gateway {
     }
 
     async fn produce(&self, request: app::Produce) -> Result<app::Ack, Problem> {
-        self.append(request).await
+        self.append(request, &app::Admission::default()).await
+    }
+
+    async fn produce_in_order(
+        &self,
+        request: app::Produce,
+        admission: app::Admission,
+    ) -> Result<app::Ack, Problem> {
+        self.append(request, &admission).await
     }
 
     async fn consume(&self, request: app::Consume) -> Result<app::Page, Problem> {

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::Gateway;
 use super::database::Database;
 use super::problems::{no_such_table, of_failure};
-use crate::app::{Ack, BucketRange, Produce};
+use crate::app::{Ack, Admission, BucketRange, Produce};
 use crate::consume::position::Position;
 use crate::error::Problem;
 use crate::metrics::AckStage;
@@ -27,7 +27,7 @@ use crate::produce::ingress::{Answer, Failure, Request};
 const ID_ATTEMPTS: usize = 16;
 
 impl Gateway {
-    pub(super) async fn append(&self, request: Produce) -> Result<Ack, Problem> {
+    pub(super) async fn append(&self, request: Produce, admission: &Admission) -> Result<Ack, Problem> {
         let began = self.inner.parts.env.now();
         self.inner.parts.metrics.ack_stage(AckStage::Decode, request.decode_time);
         let database = self.database_named(&request.database).await?;
@@ -46,7 +46,7 @@ impl Gateway {
                 request_hash: hash(table, &request),
                 deadline,
             };
-            match database.ingress().submit(submission).await {
+            match database.ingress().submit_in_order(submission, admission).await {
                 Ok(answer) => {
                     let took = self.inner.parts.env.now().since(&began);
                     self.inner.parts.metrics.ack_stage(AckStage::Total, took);

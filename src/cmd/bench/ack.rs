@@ -145,8 +145,20 @@ fn print_ack(report: &Report, wrap: Option<Wrap>, target: &Target) {
         bytes_text(report.object_bytes)
     ));
     let head = [
-        "run", "", "p50 ms", "p99 ms", "count", "failed", "requests each", "hedges", "won", "p50 ×", "p99 ×",
-        "p50 + ms", "PUT/s", "$/month",
+        "run",
+        "",
+        "p50 ms",
+        "p99 ms",
+        "count",
+        "failed",
+        "requests each",
+        "hedges",
+        "won",
+        "p50 ×",
+        "p99 ×",
+        "p50 + ms",
+        "PUT/s",
+        "$/month",
     ];
     let mut table = plain_table(&head);
     for run in &report.runs {
@@ -159,8 +171,7 @@ fn print_ack(report: &Report, wrap: Option<Wrap>, target: &Target) {
                 summary.failed.to_string(),
             ]
         };
-        let hedges =
-            [number(run.requests_per_ack), run.hedges_sent.to_string(), run.hedges_won.to_string()];
+        let hedges = [number(run.requests_per_ack), run.hedges_sent.to_string(), run.hedges_won.to_string()];
         let rest =
             [run.p50_ratio, run.p99_ratio, run.p50_difference_ms, run.puts_per_second, run.dollars_a_month];
         let ack = [run.run.clone(), "ack".into()].into_iter().chain(cells(&run.ack));

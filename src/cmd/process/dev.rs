@@ -39,7 +39,7 @@ fn banner(running: &Running, settings: &Settings) {
     let memory = ByteSize(settings.budget.memory);
     print_banner(&[
         format!(
-            "frazil {}  http {url}   data {path}{fsync}   memory {memory}   {auth}",
+            "frazil {}  http+flight {url}   data {path}{fsync}   memory {memory}   {auth}",
             env!("CARGO_PKG_VERSION")
         ),
         format!(

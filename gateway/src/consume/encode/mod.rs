@@ -58,8 +58,8 @@ impl Format {
 impl Encoder {
     /// An encoder of batches with these columns, in this order.
     pub fn new(columns: Vec<Column>) -> Self {
-        let fields: Vec<_> = columns.iter().map(field).collect();
-        Self { columns, arrow: Arc::new(ArrowSchema::new(fields)) }
+        let arrow = arrow_fields(&columns);
+        Self { columns, arrow }
     }
 
     /// A whole answer.
@@ -109,6 +109,11 @@ impl Encoder {
         }
         writer.finish().map_err(fault)
     }
+}
+
+/// The Arrow schema of an answer with these columns.
+pub(crate) fn arrow_fields(columns: &[Column]) -> SchemaRef {
+    Arc::new(ArrowSchema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
 /// The Arrow field of an answer's column, as [`crate::consume::reader::output_schema`] makes it.

@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::error::{Kind, Problem};
+use crate::flight::status::{is_grpc, refuse};
 use crate::http::Doors;
 
 /// The header of a request's id, in and out.
@@ -79,7 +80,8 @@ async fn check(token: Option<&str>, request: Request, next: Next) -> Response {
         Some(_) => "Authorization must be Bearer and the token",
         None => "there is no token: send Authorization: Bearer <token>",
     };
-    Problem::new(Kind::Unauthenticated, detail).into_response()
+    let problem = Problem::new(Kind::Unauthenticated, detail);
+    if is_grpc(request.headers()) { refuse(&problem) } else { problem.into_response() }
 }
 
 /// Whether two texts are the same, in a time that depends on the length of the shown one only.

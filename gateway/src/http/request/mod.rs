@@ -3,4 +3,4 @@
 pub(super) mod body;
 pub(super) mod encoding;
 pub(super) mod guard;
-pub(super) mod params;
+pub(crate) mod params;

@@ -1,4 +1,6 @@
 //! Parameters and headers, read strictly: what is not known is refused by name, never ignored.
+//!
+//! One vocabulary for every door: a query string and the members of a JSON object (a Flight ticket) are the same parameters.
 
 use std::time::Duration;
 
@@ -6,9 +8,11 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, Uri, header};
 use frazil_log::id::{Bucket, Name, Offset};
 use frazil_log::schema::options::parse_duration;
+use serde_json::{Map, Value};
 
-use crate::app::{Producer, TableList};
+use crate::app::{Consume, Producer, Table, TableList};
 use crate::consume::encode::Format;
+use crate::consume::encode::projection::Projection;
 use crate::consume::position::{From, Position};
 use crate::error::{Kind, Problem};
 
@@ -33,14 +37,14 @@ const PLANNED: [&str; 9] =
 
 /// The parameters of a query string, each at most once.
 #[derive(Debug)]
-pub(in crate::http) struct Params {
+pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     known: Vec<&'static str>,
 }
 
 impl Params {
     /// Reads a URL's query string.
-    pub(in crate::http) fn of(uri: &Uri) -> Result<Self, Problem> {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Problem> {
         let query = Query::<Vec<(String, String)>>::try_from_uri(uri);
         let Query(pairs) = query.map_err(|error| Problem::malformed(format!("the query string: {error}")))?;
         for (place, (name, _)) in pairs.iter().enumerate() {
@@ -51,8 +55,18 @@ impl Params {
         Ok(Self { pairs, known: Vec::new() })
     }
 
+    /// Reads the members of a JSON object, each written as it would stand in a query string.
+    pub(crate) fn of_members(members: Map<String, Value>) -> Result<Self, Problem> {
+        let mut pairs = Vec::with_capacity(members.len());
+        for (name, value) in members {
+            let text = text_of(&name, value)?;
+            pairs.push((name, text));
+        }
+        Ok(Self { pairs, known: Vec::new() })
+    }
+
     /// Takes a parameter's text.
-    pub(in crate::http) fn take(&mut self, name: &'static str) -> Option<String> {
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
         let at = self.pairs.iter().position(|(given, _)| given == name)?;
         Some(self.pairs.swap_remove(at).1)
@@ -104,7 +118,7 @@ impl Params {
     }
 
     /// Refuses what was not taken.
-    pub(in crate::http) fn finish(self) -> Result<(), Problem> {
+    pub(crate) fn finish(self) -> Result<(), Problem> {
         let Some((name, _)) = self.pairs.first() else {
             return Ok(());
         };
@@ -120,7 +134,7 @@ impl Params {
 
 /// The tails that a writer expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::http) enum ExpectedOffset {
+pub(crate) enum ExpectedOffset {
     /// Of the only bucket, or of the one that `bucket` names.
     Number(Offset),
     /// Of each bucket named.
@@ -129,16 +143,20 @@ pub(in crate::http) enum ExpectedOffset {
 
 /// The parameters of a produce.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::http) struct ProduceParams {
-    pub(in crate::http) bucket: Option<Bucket>,
-    pub(in crate::http) expected_offset: Option<ExpectedOffset>,
-    pub(in crate::http) timeout: Option<Duration>,
-    pub(in crate::http) create: bool,
+pub(crate) struct ProduceParams {
+    pub(crate) bucket: Option<Bucket>,
+    pub(crate) expected_offset: Option<ExpectedOffset>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) create: bool,
 }
 
 impl ProduceParams {
-    pub(in crate::http) fn of(uri: &Uri) -> Result<Self, Problem> {
-        let mut params = Params::of(uri)?;
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Problem> {
+        Self::read(Params::of(uri)?)
+    }
+
+    /// Reads the parameters, from wherever they came.
+    pub(crate) fn read(mut params: Params) -> Result<Self, Problem> {
         let read = Self {
             bucket: params.bucket()?,
             expected_offset: params.read("expected_offset", |text| match digits(text) {
@@ -158,7 +176,7 @@ impl ProduceParams {
 
 impl ExpectedOffset {
     /// The tails by bucket.
-    pub(in crate::http) fn resolve(&self, bucket: Option<Bucket>, buckets: u32) -> Result<Position, Problem> {
+    pub(crate) fn resolve(&self, bucket: Option<Bucket>, buckets: u32) -> Result<Position, Problem> {
         match (self, bucket) {
             (Self::Number(offset), Some(bucket)) => Ok(Position([(bucket, *offset)].into())),
             (Self::Number(offset), None) if buckets == 1 => Ok(Position([(Bucket(0), *offset)].into())),
@@ -175,26 +193,33 @@ impl ExpectedOffset {
 
 /// The parameters of a consume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::http) struct ConsumeParams {
-    pub(in crate::http) from: From,
-    pub(in crate::http) bucket: Option<Bucket>,
-    pub(in crate::http) columns: String,
-    pub(in crate::http) limit: usize,
-    pub(in crate::http) bytes_max: usize,
-    pub(in crate::http) wait: Duration,
-    pub(in crate::http) follow: bool,
-    pub(in crate::http) format: Format,
+pub(crate) struct ConsumeParams {
+    pub(crate) from: From,
+    pub(crate) bucket: Option<Bucket>,
+    pub(crate) columns: String,
+    pub(crate) limit: usize,
+    pub(crate) bytes_max: usize,
+    pub(crate) wait: Duration,
+    pub(crate) follow: bool,
+    pub(crate) format: Format,
 }
 
 impl ConsumeParams {
-    pub(in crate::http) fn of(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
-        let mut params = Params::of(uri)?;
+    pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+        Self::read(Params::of(uri)?, |asked, follow| answer_format(asked, headers, follow))
+    }
+
+    /// Reads the parameters, from wherever they came; the door knows which formats it answers in.
+    pub(crate) fn read(
+        mut params: Params,
+        format: impl FnOnce(Option<&str>, bool) -> Result<Format, Problem>,
+    ) -> Result<Self, Problem> {
         let limit = params.number("limit")?.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(Problem::malformed(format!("limit={limit}: from 1 to {LIMIT_MAX}")));
         }
         let follow = params.flag("follow")?;
-        let format = params.take("format");
+        let asked = params.take("format");
         let read = Self {
             from: params.read("from", str::parse)?.unwrap_or(From::Earliest),
             bucket: params.bucket()?,
@@ -203,15 +228,41 @@ impl ConsumeParams {
             bytes_max: params.read("max_bytes", size)?.unwrap_or(BYTES_DEFAULT),
             wait: params.duration("wait", WAIT_MAX)?.unwrap_or_default(),
             follow,
-            format: answer_format(format.as_deref(), headers, follow)?,
+            format: format(asked.as_deref(), follow)?,
         };
         params.finish()?;
         Ok(read)
     }
 }
 
+impl ConsumeParams {
+    /// What is asked of a table, and as which columns it is answered.
+    pub(crate) fn ask(&self, table: &Table) -> Result<(Consume, Projection), Problem> {
+        let buckets = table.spec.buckets;
+        if let Some(bucket) = self.bucket.filter(|bucket| bucket.0 >= buckets) {
+            return Err(no_such_bucket(bucket, buckets));
+        }
+        if let From::Position(position) = &self.from {
+            check_buckets(position, buckets)?;
+        }
+        let projection = Projection::parse(&self.columns, &table.spec.schema)?;
+        let request = Consume {
+            database: table.database.clone(),
+            table: table.name.clone(),
+            id: table.id,
+            columns: projection.sources().to_vec(),
+            from: self.from.clone(),
+            bucket: self.bucket,
+            limit: self.limit,
+            bytes_max: self.bytes_max,
+            wait: self.wait,
+        };
+        Ok((request, projection))
+    }
+}
+
 /// The parameters of a list of tables.
-pub(in crate::http) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
+pub(crate) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
     let mut params = Params::of(uri)?;
     let prefix = params.take("prefix").unwrap_or_default();
     let after = params.take("after");
@@ -224,17 +275,17 @@ pub(in crate::http) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
 }
 
 /// Refuses any parameter.
-pub(in crate::http) fn no_params(uri: &Uri) -> Result<(), Problem> {
+pub(crate) fn no_params(uri: &Uri) -> Result<(), Problem> {
     Params::of(uri)?.finish()
 }
 
 /// A name out of a path.
-pub(in crate::http) fn name(text: &str) -> Result<Name, Problem> {
+pub(crate) fn name(text: &str) -> Result<Name, Problem> {
     Ok(Name::new(text)?)
 }
 
 /// Refuses a position with buckets that the table does not have.
-pub(in crate::http) fn check_buckets(position: &Position, buckets: u32) -> Result<(), Problem> {
+pub(crate) fn check_buckets(position: &Position, buckets: u32) -> Result<(), Problem> {
     match position.0.keys().find(|bucket| bucket.0 >= buckets) {
         Some(bucket) => Err(no_such_bucket(*bucket, buckets)),
         None => Ok(()),
@@ -242,7 +293,7 @@ pub(in crate::http) fn check_buckets(position: &Position, buckets: u32) -> Resul
 }
 
 /// The problem of a bucket that the table does not have.
-pub(in crate::http) fn no_such_bucket(bucket: Bucket, buckets: u32) -> Problem {
+pub(crate) fn no_such_bucket(bucket: Bucket, buckets: u32) -> Problem {
     Problem::new(
         Kind::NoSuchBucket,
         format!("there is no bucket {bucket}: the table has {buckets}, from 0 on"),
@@ -250,7 +301,7 @@ pub(in crate::http) fn no_such_bucket(bucket: Bucket, buckets: u32) -> Problem {
 }
 
 /// `Producer-Id`, `Producer-Epoch`, `Producer-Seq`: all three or none.
-pub(in crate::http) fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem> {
+pub(crate) fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem> {
     const NAMES: [&str; 3] = ["Producer-Id", "Producer-Epoch", "Producer-Seq"];
     for name in NAMES {
         if headers.get_all(name).iter().count() > 1 {
@@ -325,6 +376,33 @@ fn accepted(headers: &HeaderMap, default: Format) -> Result<Format, Problem> {
     Err(Problem::unsupported(format!(
         "Accept: {accept} is not supported in this version: JSON, NDJSON, CSV or an Arrow stream"
     )))
+}
+
+/// A JSON value as the text of a parameter; an array is a list of names.
+fn text_of(name: &str, value: Value) -> Result<String, Problem> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
+        Value::Array(items) => {
+            let quoted = |item: &Value| Some(quoted(item.as_str()?));
+            let names: Option<Vec<String>> = items.iter().map(quoted).collect();
+            let names =
+                names.ok_or_else(|| Problem::malformed(format!("{name}: an array may hold texts only")))?;
+            Ok(names.join(","))
+        }
+        Value::Null | Value::Object(_) => Err(Problem::malformed(format!(
+            "{name}: expected a text, a number, true, false or an array of texts"
+        ))),
+    }
+}
+
+/// A name as it stands in a list: in double quotes if it holds what would end it.
+fn quoted(name: &str) -> String {
+    if name.contains([',', '"']) || name.trim() != name {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    } else {
+        name.to_owned()
+    }
 }
 
 /// Bytes: a whole number, alone or with `KiB`, `MiB`, `kB` or `MB`.

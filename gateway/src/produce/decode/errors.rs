@@ -47,6 +47,10 @@ impl Budget {
         Self { left: bytes_max }
     }
 
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
     pub(crate) fn spend(&mut self, bytes: usize) -> Result<(), Stop> {
         self.left = self.left.checked_sub(bytes).ok_or(Stop::TooLarge)?;
         Ok(())

@@ -35,6 +35,7 @@ pub use list::Listed;
 pub use metering::{Labels, Metered, Metrics, Op, Outcome};
 pub use object_store::PutPayload;
 pub use object_store::path::Path;
+pub use open::{S3Access, s3_access};
 pub use probe::{ClockVerdict, PROBE_TIMEOUT, ProbeReport, Skew, skew};
 pub use read::{OBJECT_BYTES_MAX, ObjectHead};
 pub use retry::RetryPolicy;

@@ -38,7 +38,12 @@ pub(super) fn check(body: &[u8], budget: &mut Budget) -> Result<(), Stop> {
     Ok(())
 }
 
-fn check_message(message: &Message<'_>, data: &[u8], first: bool, budget: &mut Budget) -> Result<(), Stop> {
+pub(super) fn check_message(
+    message: &Message<'_>,
+    data: &[u8],
+    first: bool,
+    budget: &mut Budget,
+) -> Result<(), Stop> {
     if message.header_as_schema().is_some() {
         return if first { Ok(()) } else { Err(broken("a second schema")) };
     }
@@ -114,6 +119,6 @@ fn take<'a>(rest: &mut &'a [u8], length: i64) -> Result<&'a [u8], Stop> {
     Ok(taken)
 }
 
-fn broken(what: &str) -> Stop {
+pub(super) fn broken(what: &str) -> Stop {
     Problem::malformed(format!("the Arrow stream is broken: {what}")).into()
 }

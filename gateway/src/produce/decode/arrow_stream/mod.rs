@@ -4,10 +4,13 @@
 //! * a stream without its end marker is refused: a cut body is never taken for a shorter one;
 //! * the library that reads the stream may assert on metadata that contradicts itself: such a panic is caught here and
 //!   answered as `malformed` (what it may allocate was checked before, in [`guard`]).
+//!
+//! A whole stream is read here; one whose messages come apart, by Flight, in [`messages`].
 
 mod cast;
 mod expand;
 mod guard;
+pub(crate) mod messages;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -83,14 +86,19 @@ fn read(body: &Bytes, budget: &mut Budget) -> Result<(SchemaRef, Vec<RecordBatch
     }
     decoder.finish().map_err(unreadable)?;
     let schema = decoder.schema().ok_or_else(|| Problem::malformed("the Arrow stream has no schema"))?;
+    refuse_twins(&schema)?;
+    Ok((schema, batches))
+}
+
+fn refuse_twins(schema: &ArrowSchema) -> Result<(), Stop> {
     let mut names: Vec<_> = schema.fields().iter().map(|field| field.name()).collect();
     names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(
-            Problem::malformed(format!("the Arrow stream has two columns named {:?}", pair[0])).into()
-        );
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => {
+            Err(Problem::malformed(format!("the Arrow stream has two columns named {:?}", pair[0])).into())
+        }
+        None => Ok(()),
     }
-    Ok((schema, batches))
 }
 
 fn convert(batches: &[RecordBatch], schema: &Schema, budget: &mut Budget) -> Result<RecordBatch, Stop> {

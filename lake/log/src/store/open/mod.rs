@@ -1,19 +1,22 @@
 //! Opens a store by URL.
 
+mod s3;
+
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
-use super::wire::{Dates, WatchedConnector};
+use super::wire::Dates;
 use super::{Listing, Parts, Store, StoreOptions};
 use crate::error::{Error, ErrorKind, Result};
+
+pub use s3::{S3Access, s3_access};
 
 /// The longest prefix in a bucket, in bytes: with [`super::paths::KEY_BYTES_MAX`] well below S3's 1,024.
 const PREFIX_BYTES_MAX: usize = 512;
@@ -40,7 +43,7 @@ pub(super) fn open(url: &str, options: &StoreOptions) -> Result<Store> {
             let dates = Dates::default();
             let home = home_of(scheme, &bucket, &prefix);
             let (objects, endpoint) = match scheme {
-                "s3" => open_s3(&bucket, options, &dates)?,
+                "s3" => s3::open(&bucket, options, &dates)?,
                 "gs" => (open_gcs(&bucket, options)?, None),
                 _ => (open_azure(&bucket, options)?, None),
             };
@@ -192,50 +195,6 @@ fn no_retries() -> RetryConfig {
 
 fn client_options(options: &StoreOptions) -> ClientOptions {
     ClientOptions::new().with_timeout(options.request_timeout).with_connect_timeout(options.connect_timeout)
-}
-
-/// The bucket, and the endpoint if one is set.
-fn open_s3(
-    bucket: &str,
-    options: &StoreOptions,
-    dates: &Dates,
-) -> Result<(Arc<dyn ObjectStore>, Option<String>)> {
-    let set = |name: &str| options.environment.get(name).filter(|value| !value.is_empty());
-    let endpoint =
-        set("AWS_ENDPOINT_URL_S3").or_else(|| set("AWS_ENDPOINT_URL")).or_else(|| set("AWS_ENDPOINT"));
-    let invalid = |error: object_store::Error| Error::invalid(format!("S3: {error}")).with_source(error);
-
-    let mut builder = AmazonS3Builder::new()
-        .with_client_options(client_options(options))
-        // A dot in the bucket's name would not match the certificate of *.s3.amazonaws.com.
-        .with_virtual_hosted_style_request(endpoint.is_none() && !bucket.contains('.'));
-    for (name, value) in &options.environment {
-        let key =
-            name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok());
-        if let Some(key) = key.flatten().filter(|_| !value.is_empty()) {
-            builder = builder.with_config(key, value);
-        }
-    }
-    if let Some(endpoint) = endpoint {
-        let parsed = url::Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let Some(parsed) = parsed else {
-            return Err(Error::invalid(format!(
-                "AWS_ENDPOINT_URL {endpoint:?} is not an http:// or https:// URL"
-            )));
-        };
-        if parsed.scheme() == "http" {
-            builder = builder.with_allow_http(true);
-        }
-    }
-    let built = builder
-        .with_bucket_name(bucket)
-        .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_s3_express(false)
-        .with_retry(no_retries())
-        .with_http_connector(WatchedConnector::new(dates.clone()))
-        .build()
-        .map_err(invalid)?;
-    Ok((Arc::new(built), endpoint.cloned()))
 }
 
 #[cfg(feature = "gcp")]
