@@ -15,6 +15,7 @@ mod cmd;
 mod config;
 mod node;
 mod output;
+mod shares;
 mod store_args;
 mod stored_log;
 mod telemetry;

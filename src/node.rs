@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use frazil_compactor::{Janitor, JanitorOptions};
-use frazil_gateway::consume::kept::KeptPages;
-use frazil_gateway::consume::tail::{TailMetrics, TailRing};
+use frazil_gateway::consume::tail::TailMetrics;
 use frazil_gateway::http;
-use frazil_gateway::memory::{Ledger, Share};
+use frazil_gateway::memory::Share;
 use frazil_gateway::metrics::Metrics;
+use frazil_gateway::peers::grpc::GrpcTransport;
+use frazil_gateway::peers::transport::Transport;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::ingress::IngressOptions;
 use frazil_gateway::service::{Database, Gateway, Parts};
 use frazil_log::commit::committer::{Committer, CommitterOptions, HedgeOptions};
-use frazil_log::commit::index::PageCache;
 use frazil_log::commit::replica::Replica;
 use frazil_log::env::Env;
 use frazil_log::format::commit::WriterInfo;
@@ -33,8 +33,8 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::budget::Budget;
 use crate::config::{self, Settings};
+use crate::shares::Shares;
 
 /// How long requests have to be answered once the process was told to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(8);
@@ -143,7 +143,10 @@ pub async fn gateway(
         env: env.clone(),
         protocol,
         writer,
-        ingress: ingress_options(&settings, shares.buffer.clone()),
+        ingress: IngressOptions {
+            peers: Some(peers(&settings)?),
+            ..ingress_options(&settings, shares.buffer.clone())
+        },
         registry: Arc::new(registry),
         metrics,
         tail: shares.tail,
@@ -157,6 +160,7 @@ pub async fn gateway(
         bodies: shares.bodies,
         follows: shares.follows,
         request_deadline: settings.request_deadline,
+        member: Some(Arc::new(gateway.clone())),
         ..http::Options::default()
     };
     let router = http::router(Arc::new(gateway.clone()), &env, options);
@@ -179,45 +183,10 @@ pub async fn gateway(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The budget, given out.
-struct Shares {
-    buffer: Share,
-    bodies: Share,
-    reads: Share,
-    tail: TailRing,
-    tail_bytes_max: usize,
-    follows: KeptPages,
-    pages: PageCache,
-    pages_bytes_max: usize,
-}
-
-impl Shares {
-    fn new(budget: &Budget, tail_metrics: TailMetrics) -> anyhow::Result<Self> {
-        let (tail_bytes_max, pages_bytes_max) =
-            (usize::try_from(budget.tail)?, usize::try_from(budget.pages)?);
-        Ok(Self {
-            buffer: Share::new(usize::try_from(budget.buffer)?),
-            bodies: Share::new(usize::try_from(budget.bodies)?),
-            reads: Share::new(usize::try_from(budget.reads)?),
-            tail: TailRing::new(tail_bytes_max, tail_metrics),
-            tail_bytes_max,
-            follows: KeptPages::new(usize::try_from(budget.follows)?),
-            pages: PageCache::new(pages_bytes_max),
-            pages_bytes_max,
-        })
-    }
-
-    fn ledger(&self) -> Ledger {
-        let (buffer, bodies, reads) = (self.buffer.clone(), self.bodies.clone(), self.reads.clone());
-        let (tail, follows, pages) = (self.tail.clone(), self.follows.clone(), self.pages.clone());
-        Ledger::default()
-            .with("buffer", buffer.bytes_max(), move || buffer.used())
-            .with("bodies", bodies.bytes_max(), move || bodies.used())
-            .with("tail", self.tail_bytes_max, move || tail.bytes())
-            .with("reads", reads.bytes_max(), move || reads.used())
-            .with("follows", follows.bytes_max(), move || follows.bytes())
-            .with("pages", self.pages_bytes_max, move || pages.bytes())
-    }
+/// The way to other gateways; they take the token that this one asks for.
+fn peers(settings: &Settings) -> anyhow::Result<Arc<dyn Transport>> {
+    let transport = GrpcTransport::new(settings.token.as_deref());
+    Ok(Arc::new(transport.map_err(|error| anyhow::anyhow!("{error}"))?))
 }
 
 fn janitor_options(settings: &Settings) -> JanitorOptions {

@@ -6,7 +6,7 @@
 //! * bytes from the network never panic the process, and decode to a bounded amount of memory.
 //!
 //! Start reading at [`app`] (what the doors need), [`http`] and [`flight`], then [`service`] (what the doors open onto), [`produce`] and [`consume`]; problems are in
-//! [`error`].
+//! [`error`]; [`peers`] are other gateways.
 
 pub mod app;
 pub mod consume;
@@ -15,6 +15,7 @@ pub mod flight;
 pub mod http;
 pub mod memory;
 pub mod metrics;
+pub mod peers;
 pub mod produce;
 pub mod service;
 mod worker;

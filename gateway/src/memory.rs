@@ -55,6 +55,12 @@ impl Share {
         let taken = timeout_at(by, Arc::clone(&self.units).acquire_many_owned(wanted)).await;
         taken.ok()?.ok().map(|units| Held { units })
     }
+
+    /// Takes so many bytes if they are free now; more than the whole share is never free.
+    pub fn try_take(&self, bytes: usize) -> Option<Held> {
+        let taken = Arc::clone(&self.units).try_acquire_many_owned(units(bytes).max(1));
+        taken.ok().map(|units| Held { units })
+    }
 }
 
 impl Held {

@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::peers::message::Taken;
+
 /// What a registry holds, in the OpenMetrics text format.
 pub(crate) fn text(registry: &Registry) -> String {
     let mut text = String::new();
@@ -29,6 +31,8 @@ pub enum AckStage {
     Store,
     /// From that answer until the slot is folded: slots before it come first
     Order,
+    /// With the leader: from the offer until it is folded here, or written here after all
+    Peer,
     /// All of it, from the decoded request to its answer
     Total,
 }
@@ -40,9 +44,39 @@ impl AckStage {
             Self::Buffer => "buffer",
             Self::Store => "store",
             Self::Order => "order",
+            Self::Peer => "peer",
             Self::Total => "total",
         }
     }
+}
+
+/// What became of a flush that was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOver {
+    /// The leader took it, and it is folded here.
+    Folded,
+    /// The leader took it, and it was not folded in time: it is written here.
+    NotFolded,
+    /// The leader did not take it: it is written here.
+    Refused,
+    /// The leader did not answer in time: it is written here.
+    Unreachable,
+}
+
+impl HandOver {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Folded => "folded",
+            Self::NotFolded => "not-folded",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,6 +88,8 @@ struct StageLabels {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     ack_stage_seconds: Family<StageLabels, Histogram>,
+    handed_over_total: Family<OutcomeLabels, Counter>,
+    handed_in_total: Family<OutcomeLabels, Counter>,
     /// Rows acknowledged, duplicates not counted.
     pub rows_produced_total: Counter,
     /// Rows handed out.
@@ -72,6 +108,8 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             ack_stage_seconds: Family::new_with_constructor(latency),
+            handed_over_total: Family::default(),
+            handed_in_total: Family::default(),
             rows_produced_total: Counter::default(),
             rows_consumed_total: Counter::default(),
             hedges_sent_total: Counter::default(),
@@ -91,6 +129,16 @@ impl Metrics {
         registry.register("frazil_rows_produced", "Rows acknowledged", self.rows_produced_total.clone());
         registry.register("frazil_rows_consumed", "Rows handed out", self.rows_consumed_total.clone());
         registry.register(
+            "frazil_handed_over",
+            "Flushes that were offered to the leader",
+            self.handed_over_total.clone(),
+        );
+        registry.register(
+            "frazil_handed_in",
+            "Flushes that other gateways offered to this one",
+            self.handed_in_total.clone(),
+        );
+        registry.register(
             "frazil_hedges_sent",
             "Late PUTs that were sent a second time",
             self.hedges_sent_total.clone(),
@@ -107,5 +155,15 @@ impl Metrics {
         self.ack_stage_seconds
             .get_or_create(&StageLabels { stage: stage.label() })
             .observe(took.as_secs_f64());
+    }
+
+    /// Notes what became of a flush that was offered to the leader.
+    pub fn handed_over(&self, outcome: HandOver) {
+        self.handed_over_total.get_or_create(&OutcomeLabels { outcome: outcome.label() }).inc();
+    }
+
+    /// Notes what became of a flush that another gateway offered.
+    pub fn handed_in(&self, taken: Taken) {
+        self.handed_in_total.get_or_create(&OutcomeLabels { outcome: taken.label() }).inc();
     }
 }

@@ -35,6 +35,7 @@ use crate::app::Application;
 use crate::consume::kept::KeptPages;
 use crate::flight;
 use crate::memory::Share;
+use crate::peers::grpc::{self, Member};
 use crate::produce::decode::Limits;
 
 /// The version that the doors tell.
@@ -57,6 +58,8 @@ pub struct Options {
     pub request_deadline: Duration,
     /// What decoding a body may take.
     pub decode: Limits,
+    /// Who answers other gateways on the same port; none: nobody does.
+    pub member: Option<Arc<dyn Member>>,
 }
 
 /// What every handler has at hand.
@@ -82,6 +85,7 @@ impl Default for Options {
             body_timeout: Duration::from_secs(25),
             request_deadline: Duration::from_secs(25),
             decode: Limits::default(),
+            member: None,
         }
     }
 }
@@ -108,11 +112,13 @@ pub fn router(app: Arc<dyn Application>, env: &Env, options: Options) -> Router 
     let paths = document.paths.paths.keys().cloned().collect();
     let openapi = document.to_json().expect("the document is made of strings and numbers");
     let bodies = Bodies::new(&options);
+    let peers = options.member.clone().map(grpc::routes).unwrap_or_default();
     let flight = flight::router(Arc::clone(&app), options.clone());
     let doors = Arc::new(Doors { app, env: env.clone(), options, bodies, openapi, paths });
     fallback::add(router)
         .with_state(Arc::clone(&doors))
         .merge(flight)
+        .merge(peers)
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(from_fn_with_state(Arc::clone(&doors), guard::token))
         .layer(from_fn_with_state(doors, guard::request_id))

@@ -75,6 +75,28 @@ impl<T> Accumulator<T> {
         self.waiting.len() < before
     }
 
+    /// Whether a waiting request matches.
+    pub fn any(&self, matches: impl Fn(&T) -> bool) -> bool {
+        self.waiting.iter().any(|(request, _)| matches(request))
+    }
+
+    /// Takes what matches, in order, up to a flush's bytes, for another to write: it costs no token here.
+    pub fn take_matching(&mut self, matches: impl Fn(&T) -> bool) -> Vec<T> {
+        let (mut taken, mut kept, mut bytes) = (Vec::new(), VecDeque::new(), 0);
+        for (request, len) in std::mem::take(&mut self.waiting) {
+            let fits = taken.is_empty() || bytes + len <= self.limits.flush_bytes_max;
+            if fits && matches(&request) {
+                bytes += len;
+                taken.push(request);
+            } else {
+                kept.push_back((request, len));
+            }
+        }
+        self.waiting = kept;
+        self.bytes -= bytes;
+        taken
+    }
+
     /// Bytes that wait.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -200,6 +222,19 @@ mod tests {
         (0..30).for_each(|request| accumulator.push(request, 30));
         assert_eq!(accumulator.decide(ms(1), 1, 3), Decision::Flush);
         assert_eq!(accumulator.take(ms(1)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_another_writes_costs_no_token_and_keeps_its_order() {
+        let mut accumulator = Accumulator::new(Limits { flush_bytes_max: 50, ..Limits::default() });
+        (0..10).for_each(|request| accumulator.push(request, 10));
+        assert!(accumulator.any(|request| request % 2 == 1));
+        assert_eq!(accumulator.take_matching(|request| request % 2 == 1), [1, 3, 5, 7, 9]);
+        assert!(!accumulator.any(|request| request % 2 == 1));
+        assert_eq!((accumulator.len(), accumulator.bytes()), (5, 50));
+        (0..30).for_each(|_| drop(accumulator.take_matching(|_| true)));
+        accumulator.push(1, 10);
+        assert_eq!(accumulator.decide(ms(0), 0, 4), Decision::Flush);
     }
 
     proptest! {

@@ -78,7 +78,7 @@ pub struct Upload {
 }
 
 /// A flush, and the segments to upload first (none if all rows fit the commit).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Built {
     /// What goes into the slot; slices in segments are at home in `uploads` by index.
     pub flush: Flush,

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use frazil_log::commit::committer::Committer;
+use frazil_log::commit::committer::{Committer, Flush};
 use frazil_log::error::Result;
 use frazil_log::format::commit::SegmentRef;
 use frazil_log::format::segment::SegmentHeader;
+use frazil_log::format::slice::SliceHome;
 use frazil_log::id::SegmentId;
 use frazil_log::store::{CreateOutcome, PutPayload, paths};
 use futures::future;
@@ -20,6 +21,21 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 pub(super) async fn segments(committer: &Committer, uploads: Vec<Upload>) -> Result<Vec<SegmentRef>> {
     // Named by what is folded now (rule 12): the fold refuses the flush if it takes a window's time to land.
     future::try_join_all(uploads.into_iter().map(|upload| segment(committer, upload))).await
+}
+
+/// Moves the rows inside a flush into a segment.
+pub(super) async fn outside(committer: &Committer, mut flush: Flush) -> Result<Flush> {
+    let inside = flush.slices.iter_mut().filter(|slice| slice.home == SliceHome::Here);
+    let mut slices = Vec::new();
+    for slice in inside {
+        slices.push(slice.clone());
+        slice.home = SliceHome::Segment(u32::try_from(flush.segments.len()).unwrap_or(u32::MAX));
+    }
+    if !slices.is_empty() {
+        let upload = Upload { slices, body: std::mem::take(&mut flush.body) };
+        flush.segments.push(segment(committer, upload).await?);
+    }
+    Ok(flush)
 }
 
 async fn segment(committer: &Committer, upload: Upload) -> Result<SegmentRef> {

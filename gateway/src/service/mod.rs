@@ -9,6 +9,7 @@
 mod application;
 mod consume;
 mod database;
+mod member;
 mod problems;
 mod produce;
 

@@ -245,7 +245,7 @@ impl World {
                 ring.insert(object, &slice, vec![batch.clone()]).unwrap();
             }
         };
-        self.committer.reserve().await.unwrap().write_telling(flush, keep).await.unwrap();
+        self.committer.reserve().await.unwrap().try_write(&flush, keep).await.unwrap();
     }
 
     async fn read(&self, ring: &TailRing, offsets: std::ops::Range<u64>) -> Vec<i64> {

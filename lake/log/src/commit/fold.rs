@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::writers::Writers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::checkpoint::PageRef;
 use crate::format::commit::Commit;
@@ -31,6 +32,7 @@ pub struct Fold {
     recent: PlaceMap,
     hashes: BTreeMap<Slot, u128>,
     puts: BTreeMap<Slot, PutSeen>,
+    writers: Writers,
 }
 
 /// A checkpoint, as this node's fold would write it.
@@ -65,7 +67,15 @@ impl Fold {
     /// Begins after a checkpoint (or slot 0), whose slots lie in `pages`.
     pub fn new(state: State, pages: Vec<PageRef>) -> Self {
         let hashes = BTreeMap::from([(state.next(), state.log_hash())]);
-        Self { state, pages, due: Vec::new(), recent: PlaceMap::new(), hashes, puts: BTreeMap::new() }
+        Self {
+            state,
+            pages,
+            due: Vec::new(),
+            recent: PlaceMap::new(),
+            hashes,
+            puts: BTreeMap::new(),
+            writers: Writers::default(),
+        }
     }
 
     /// Folds the next slot. On an error nothing has changed.
@@ -106,6 +116,7 @@ impl Fold {
         self.hashes.insert(self.state.next(), self.state.log_hash());
         let seen = PutSeen { put_id: applied.put_id, content_hash: applied.content_hash };
         self.puts.insert(applied.slot, seen);
+        self.writers.note(applied.slot, &commit.header.writer);
         while self.hashes.len() > REMEMBERED_SLOTS {
             self.hashes.pop_first();
         }
@@ -126,6 +137,11 @@ impl Fold {
     /// What was folded in a slot, if it is remembered.
     pub fn put_at(&self, slot: Slot) -> Option<PutSeen> {
         self.puts.get(&slot).copied()
+    }
+
+    /// Who wrote the last slots.
+    pub fn writers(&self) -> &Writers {
+        &self.writers
     }
 
     /// The state's slot and log hash, as a commit names them.

@@ -15,3 +15,4 @@ pub mod replica;
 mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod writers;

@@ -202,6 +202,11 @@ impl Replica {
         self.inner.waiting.lock().remove(name);
     }
 
+    /// Whether somebody waits for the fate of a proposal.
+    pub fn awaits(&self, name: &ProposalName) -> bool {
+        self.inner.waiting.lock().get(name).is_some_and(|sender| !sender.is_closed())
+    }
+
     /// Reads the header of a slot. It is believed by nobody yet.
     pub async fn read_slot(&self, slot: Slot) -> Result<SlotRead> {
         let path = paths::log(&self.inner.database, slot);

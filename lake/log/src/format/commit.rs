@@ -182,6 +182,13 @@ impl CommitHeader {
     /// # Errors
     /// `Invalid` for a header above the limit; `Internal` if what was sealed could not be read back: it must not be written.
     pub fn seal(&self, body: Vec<Bytes>) -> Result<Sealed> {
+        let sealed = envelope::seal(ObjectKind::Commit, self.encode(), body)?;
+        Commit::decode("a commit not yet written", &sealed.head, self.slot)
+            .map_err(|error| envelope::not_readable(&error))?;
+        Ok(sealed)
+    }
+
+    fn encode(&self) -> Writer {
         let mut w = Writer::new();
         w.varint(self.slot);
         w.uuid(self.log_uuid);
@@ -206,10 +213,7 @@ impl CommitHeader {
         self.slices.iter().for_each(|slice| slice.encode(&mut w));
         w.count(self.proposals.len());
         self.proposals.iter().for_each(|proposal| proposal.encode(&mut w));
-        let sealed = envelope::seal(ObjectKind::Commit, w, body)?;
-        Commit::decode("a commit not yet written", &sealed.head, self.slot)
-            .map_err(|error| envelope::not_readable(&error))?;
-        Ok(sealed)
+        w
     }
 
     fn decode(mut r: Reader<'_>) -> Result<Self> {
@@ -283,6 +287,14 @@ impl Commit {
     pub fn of_sealed(header: CommitHeader, sealed: &Sealed) -> Self {
         let entries_hash = xxh3_128(&sealed.head[ENVELOPE_BYTES..]);
         Self { envelope: sealed.envelope, header, entries_hash }
+    }
+
+    /// Envelope and header as they stand in the slot: a value has one spelling, so they are the bytes that were read.
+    pub fn head(&self) -> Bytes {
+        let mut head = self.envelope.encode();
+        head.extend_from_slice(&self.header.encode().into_bytes());
+        head.resize(ENVELOPE_BYTES + self.envelope.header_bytes as usize, 0);
+        head.into()
     }
 
     /// Whether two observations are of one PUT (rule 5).

@@ -115,6 +115,19 @@ impl Entry {
         }
     }
 
+    /// The slices that it names, so that its proposal can be put behind others into one commit.
+    pub(crate) fn slices_mut(&mut self) -> Vec<&mut u32> {
+        match self {
+            Self::Appended { slice, .. } => vec![slice],
+            Self::RolledUp { parts, .. } => parts.iter_mut().map(|part| &mut part.slice).collect(),
+            Self::LogCreated { .. }
+            | Self::DatabaseDropped
+            | Self::DatabaseCreated
+            | Self::TableCreated { .. }
+            | Self::TableDropped { .. } => Vec::new(),
+        }
+    }
+
     /// Writes the entry.
     pub(crate) fn encode(&self, writer: &mut Writer) {
         writer.u16(self.kind());

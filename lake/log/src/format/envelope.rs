@@ -99,6 +99,23 @@ impl Envelope {
         self.body_start() + self.body_bytes
     }
 
+    /// The first 64 bytes of the object.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut head = Writer::new();
+        head.raw(MAGIC);
+        head.u8(self.kind as u8);
+        head.u8(self.version);
+        head.u16(0);
+        head.raw(&self.header_bytes.to_le_bytes());
+        head.u64_fixed(self.features);
+        head.u64_fixed(self.body_bytes);
+        head.u128(self.content_hash);
+        head.u64_fixed(self.header_checksum);
+        let mut head = head.into_bytes();
+        head.extend_from_slice(&xxh3_64(&head).to_le_bytes());
+        head
+    }
+
     /// Reads the first 64 bytes of `object`, which must be of the kind that its key says.
     pub fn decode(object: &str, bytes: &[u8], kind: ObjectKind) -> Result<Self> {
         let Some(bytes) = bytes.get(..ENVELOPE_BYTES) else {
@@ -277,18 +294,7 @@ pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed
         content_hash: hasher.digest128(),
         header_checksum: xxh3_64(&header),
     };
-    let mut head = Writer::new();
-    head.raw(MAGIC);
-    head.u8(kind as u8);
-    head.u8(envelope.version);
-    head.u16(0);
-    head.raw(&envelope.header_bytes.to_le_bytes());
-    head.u64_fixed(envelope.features);
-    head.u64_fixed(envelope.body_bytes);
-    head.u128(envelope.content_hash);
-    head.u64_fixed(envelope.header_checksum);
-    let mut head = head.into_bytes();
-    head.extend_from_slice(&xxh3_64(&head).to_le_bytes());
+    let mut head = envelope.encode();
     head.extend_from_slice(&header);
     Ok(Sealed { envelope, head: head.into(), body })
 }

@@ -123,6 +123,7 @@ impl Gateway {
             buffer: Share::new(1 << 20),
             buffer_wait_max: Duration::from_secs(5),
             committer: Process::committer_options(options.flights_max),
+            peers: None,
         };
         let health = Arc::new(Health::new(process.env.clone()));
         let tail = TailRing::new(TAIL_BYTES_MAX, TailMetrics::default());

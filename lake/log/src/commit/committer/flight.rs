@@ -16,12 +16,22 @@ use crate::id::Slot;
 pub struct Flight {
     committer: Committer,
     slot: Slot,
+    losses: u32,
     _permit: OwnedSemaphorePermit,
+}
+
+/// What came of one try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// It is in this slot, and folded.
+    Folded(Slot),
+    /// Another writer has the slot.
+    Lost,
 }
 
 impl Flight {
     pub(super) fn new(committer: Committer, slot: Slot, permit: OwnedSemaphorePermit) -> Self {
-        Self { committer, slot, _permit: permit }
+        Self { committer, slot, losses: 0, _permit: permit }
     }
 
     /// Writes a flush. Returns the slot, once it is folded.
@@ -31,46 +41,49 @@ impl Flight {
     ///
     /// # Errors
     /// Only such as no later attempt can mend: a header over the limit, a fold that stopped.
-    pub async fn write(self, flush: Flush) -> Result<Slot> {
-        self.write_telling(flush, |_| {}).await
+    pub async fn write(mut self, flush: Flush) -> Result<Slot> {
+        loop {
+            if let Tried::Folded(slot) = self.try_write(&flush, |_| {}).await? {
+                return Ok(slot);
+            }
+        }
     }
 
-    /// [Writes](Self::write), and tells before each PUT leaves which object it makes if it wins: its slot may be folded, and its rows
-    /// asked for, before the PUT is answered.
+    /// Writes a flush to one slot. Lost: the winner's slot is folded, and the flight has another slot; the same proposals may be
+    /// written there, or be handed over to the winner (rule 14). `leaves` is told before the PUT leaves which object it makes if it
+    /// wins: its slot may be folded, and its rows asked for, before the PUT is answered.
     ///
     /// # Errors
-    /// As [`Flight::write`].
-    pub async fn write_telling(
-        mut self,
-        flush: Flush,
+    /// As [`write`](Self::write).
+    pub async fn try_write(
+        &mut self,
+        flush: &Flush,
         leaves: impl Fn(ObjectId) + Send + Sync,
-    ) -> Result<Slot> {
+    ) -> Result<Tried> {
         let inner = Arc::clone(&self.committer.inner);
-        let mut losses = 0u32;
-        loop {
-            if self.committer.fly(self.slot, &flush, &leaves).await? == Landed::Ours {
-                inner.replica.wait_for(self.slot + 1).await;
-                return Ok(self.slot);
-            }
-            losses += 1;
-            inner.slots.lock().taken.insert(self.slot);
-            // Fold what the winner wrote, and aim at the first absent slot; after two losses not in step with the others.
-            self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
-            if losses >= 2 {
-                // A process that slept during its only PUTs knows times of minutes.
-                let p50 = self
-                    .committer
-                    .put_time(50)
-                    .unwrap_or(Duration::from_millis(20))
-                    .min(inner.options.retry_pause_max);
-                let jitter =
-                    inner.replica.env().entropy.bits() % u64::try_from(p50.as_micros().max(1)).unwrap_or(1);
-                tokio::time::sleep(Duration::from_micros(jitter)).await;
-            }
-            let mut slots = inner.slots.lock();
-            slots.aimed.remove(&self.slot);
-            self.slot = slots.aim(inner.replica.next());
+        if self.committer.fly(self.slot, flush, &leaves).await? == Landed::Ours {
+            inner.replica.wait_for(self.slot + 1).await;
+            return Ok(Tried::Folded(self.slot));
         }
+        self.losses += 1;
+        inner.slots.lock().taken.insert(self.slot);
+        // Fold what the winner wrote, and aim at the first absent slot; after two losses not in step with the others.
+        self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
+        if self.losses >= 2 {
+            // A process that slept during its only PUTs knows times of minutes.
+            let p50 = self
+                .committer
+                .put_time(50)
+                .unwrap_or(Duration::from_millis(20))
+                .min(inner.options.retry_pause_max);
+            let jitter =
+                inner.replica.env().entropy.bits() % u64::try_from(p50.as_micros().max(1)).unwrap_or(1);
+            tokio::time::sleep(Duration::from_micros(jitter)).await;
+        }
+        let mut slots = inner.slots.lock();
+        slots.aimed.remove(&self.slot);
+        self.slot = slots.aim(inner.replica.next());
+        Ok(Tried::Lost)
     }
 }
 

@@ -6,12 +6,14 @@
 //! * a flush that lost its slot goes into a later one under the same names (rule 1), so nothing is doubled.
 //!
 //! Start reading at [`Flight::write`]; one slot's PUTs and what their answers mean are in [`landing`], second copies of late ones
-//! in [`hedge`].
+//! in [`hedge`]. A [`Parcel`] is a flush on its way to another gateway.
 
 mod flight;
+mod flush;
 pub mod hedge;
 mod landing;
 mod lateness;
+mod parcel;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -20,19 +22,19 @@ mod times;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-pub use self::flight::Flight;
+pub use self::flight::{Flight, Tried};
+pub use self::flush::Flush;
 use self::hedge::Hedger;
 pub use self::lateness::HedgeOptions;
+pub use self::parcel::Parcel;
 use self::slots::Slots;
 use self::times::PutTimes;
 use super::replica::Replica;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::commit::{Proposal, SegmentRef, WriterInfo};
-use crate::format::slice::Slice;
+use crate::format::commit::WriterInfo;
 use crate::id::Slot;
 
 /// How a committer writes.
@@ -57,19 +59,6 @@ impl Default for CommitterOptions {
             hedge: HedgeOptions::default(),
         }
     }
-}
-
-/// What goes into one slot: proposals, the slices they name, the rows.
-#[derive(Clone, Debug, Default)]
-pub struct Flush {
-    /// In the order in which they are folded.
-    pub proposals: Vec<Proposal>,
-    /// Segments that were uploaded before.
-    pub segments: Vec<SegmentRef>,
-    /// The slices.
-    pub slices: Vec<Slice>,
-    /// The rows of the slices at home in the commit.
-    pub body: Vec<Bytes>,
 }
 
 /// What is seen of the store while writing; a health watch listens.

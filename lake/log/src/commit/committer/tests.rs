@@ -11,10 +11,13 @@ use object_store::{
 };
 use tokio::time::{Instant, sleep};
 
+use bytes::Bytes;
+
 use super::*;
 use crate::commit::create::create_log;
 use crate::commit::tests::writer;
 use crate::env::{Clock, Env, Moment};
+use crate::format::commit::Proposal;
 use crate::id::{Name, ProposalName};
 use crate::protocol::Protocol;
 use crate::store::{Path, PutPayload, Store};

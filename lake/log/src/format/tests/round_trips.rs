@@ -24,6 +24,7 @@ proptest! {
         prop_assert_eq!(&commit, &Commit::of_sealed(header.clone(), &sealed));
         prop_assert_eq!(&commit.header, &header);
         prop_assert_eq!(commit.envelope.object_bytes(), bytes.len() as u64);
+        prop_assert_eq!(commit.head(), &sealed.head);
         commit.envelope.verify("x", &bytes).unwrap();
         prop_assert_eq!(commit.header.seal(vec![body]).unwrap().to_vec(), bytes);
     }
