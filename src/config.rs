@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use frazil_log::protocol::Protocol;
 use serde::Deserialize;
 
-use crate::budget::{Budget, Overrides};
+use crate::node::budget::{Budget, Overrides};
 
 /// What every process can be told. Each also as `FRAZIL_…` and in the file as `key = value`.
 #[derive(Clone, Debug, Default, clap::Args, Deserialize)]

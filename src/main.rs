@@ -9,13 +9,11 @@
 
 mod bench;
 mod bucket;
-mod budget;
 mod client;
 mod cmd;
 mod config;
 mod node;
 mod output;
-mod shares;
 mod store_args;
 mod stored_log;
 mod telemetry;

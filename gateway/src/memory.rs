@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use crate::metrics::MEMORY;
+
 /// Memory is counted in units of so many bytes.
 const UNIT_BYTES: usize = 1 << 10;
 
@@ -145,15 +147,8 @@ impl Collector for Ledger {
             }
             family
         };
-        let metrics: [(&str, &str, Family<ShareLabel, Gauge>); 2] = [
-            (
-                "frazil_memory_bytes",
-                "Bytes of each share of the memory that are held",
-                family(&|line| (line.used)()),
-            ),
-            ("frazil_memory_bytes_max", "Bytes of each share of the memory", family(&|line| line.bytes_max)),
-        ];
-        for (name, help, family) in metrics {
+        let families = [family(&|line| (line.used)()), family(&|line| line.bytes_max)];
+        for ((name, help), family) in MEMORY.into_iter().zip(families) {
             const { assert!(matches!(<Family<ShareLabel, Gauge> as TypedMetric>::TYPE, MetricType::Gauge)) };
             family.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }

@@ -500,7 +500,7 @@ mod tests {
         let store = Store::open("memory://", &StoreOptions::default()).unwrap();
         let store = store.wrapped(|inner| Arc::new(S3Like::new(inner, seed, bad)));
         let options =
-            Options { run: Duration::from_secs(1_000), rate: 5.0, row_bytes: 100, exact_starts: false };
+            Options { run: Duration::from_secs(400), rate: 5.0, row_bytes: 100, exact_starts: false };
         let database = crate::bench::fresh_database("bench", env.ulid()).unwrap();
         let mut bench = Bench::open(&store, &database, &env, &options).await.unwrap();
         bench.open_loop().await.unwrap()
@@ -509,7 +509,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn on_a_store_like_s3_the_slowest_acknowledgements_are_faster_than_its_slowest_puts() {
         let run = open_loop_on(false, 7).await;
-        assert!((4_999..=5_001).contains(&run.ack.count) && run.ack.failed == 0, "{run:?}");
+        assert!((1_999..=2_001).contains(&run.ack.count) && run.ack.failed == 0, "{run:?}");
         assert!(run.p50_ratio <= 1.15 && run.p99_ratio < 1.0, "{run:?}");
         assert!(run.requests_per_ack <= 1.1 * run.requests_per_raw && run.hedges_won > 0, "{run:?}");
     }

@@ -3,6 +3,9 @@
 //! Invariant: a process that was told to stop answers every request it took, leaves nothing half done that a restart would not
 //! find, and ends in time.
 
+pub mod budget;
+mod shares;
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,8 +36,8 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::shares::Shares;
 use crate::config::{self, Settings};
-use crate::shares::Shares;
 
 /// How long requests have to be answered once the process was told to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(8);

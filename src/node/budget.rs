@@ -1,4 +1,4 @@
-//! How a process's memory is split. PURE.
+//! How a process's memory is split. PURE; [`super::shares`] gives it out.
 //!
 //! Invariant: the shares, overridden ones too, are together at most `memory`, with a part left for the program itself.
 

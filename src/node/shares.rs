@@ -5,7 +5,7 @@ use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::memory::{Ledger, Share};
 use frazil_log::commit::index::PageCache;
 
-use crate::budget::Budget;
+use super::budget::Budget;
 
 /// The budget, given out.
 pub struct Shares {
