@@ -2,6 +2,7 @@
 
 mod ack;
 mod cold;
+mod ingest;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,9 @@ enum Verb {
     /// Cold starts on synthetic logs of 10^4, 10^5, … slots
     #[command(after_help = "Example: frazil bench cold 1000000")]
     Cold(cold::Args),
+    /// What a gateway spends on rows: CPU seconds per GiB of Arrow, by Flight and by HTTP
+    #[command(after_help = "Example: frazil bench ingest --mib 1024 -o json")]
+    Ingest(ingest::Args),
 }
 
 /// Measures.
@@ -30,5 +34,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::Ack(args) => ack::run(&args),
         Verb::Cold(args) => cold::run(&args),
+        Verb::Ingest(args) => ingest::run(&args),
     }
 }
