@@ -40,6 +40,10 @@ pub enum Bug {
     HedgeNewPutId,
     /// Rule 5 off for hedges: the second copy's 412 is a lost slot, unread (with [`Bug::NamesOff`] H-x2).
     HedgeLostIsLost,
+    /// The cache remembers a 404 (C-a).
+    CacheAbsence,
+    /// The cache takes what came of an object for all of it (C-l).
+    CacheLength,
     /// Rule 7 off: a table is altered whatever it has become meanwhile.
     AlterUnversioned,
     /// Rule 7 off: rows expire wherever the bucket begins meanwhile.

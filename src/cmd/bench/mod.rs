@@ -3,6 +3,7 @@
 mod ack;
 mod cold;
 mod ingest;
+mod scan;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,9 @@ enum Verb {
     /// Cold starts on synthetic logs of 10^4, 10^5, … slots
     #[command(after_help = "Example: frazil bench cold 1000000")]
     Cold(cold::Args),
+    /// Reads from the tail ring, the cache and the store, beside plain GETs of the same bytes
+    #[command(after_help = "Example: frazil bench scan --store s3://bucket/prefix --rows 100000")]
+    Scan(scan::Args),
     /// What a gateway spends on rows: CPU seconds per GiB of Arrow, by Flight and by HTTP
     #[command(after_help = "Example: frazil bench ingest --mib 1024 -o json")]
     Ingest(ingest::Args),
@@ -34,6 +38,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::Ack(args) => ack::run(&args),
         Verb::Cold(args) => cold::run(&args),
+        Verb::Scan(args) => scan::run(&args),
         Verb::Ingest(args) => ingest::run(&args),
     }
 }
