@@ -7,7 +7,7 @@ use crate::error::table::TABLE;
 use crate::http::fallback::PLANNED;
 
 /// Every route of this version.
-const ROUTES: [&str; 20] = [
+const ROUTES: [&str; 21] = [
     "get /",
     "get /health",
     "get /metrics",
@@ -23,6 +23,7 @@ const ROUTES: [&str; 20] = [
     "get /v1/databases/{db}/tables/{table}",
     "patch /v1/databases/{db}/tables/{table}",
     "put /v1/databases/{db}/tables/{table}",
+    "get /v1/databases/{db}/tables/{table}/changes",
     "get /v1/databases/{db}/tables/{table}/offsets",
     "post /v1/databases/{db}/tables/{table}/restore",
     "get /v1/databases/{db}/tables/{table}/rows",
