@@ -235,7 +235,7 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
         let style = params.style();
         let (app, columns) = (Arc::clone(&doors.app), params.columns);
         let kept = doors.options.follows.clone();
-        let body = Body::from_stream(follow(app, request, columns, &projection, style, page, kept));
+        let body = Body::from_stream(follow(app, request, columns, &projection, style, (page, kept)));
         let content_type = if style == Style::Events { EVENTS } else { params.format.content_type() };
         // Nobody on the way may keep a stream to himself until it ends.
         let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache")];

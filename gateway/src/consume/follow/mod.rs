@@ -106,8 +106,7 @@ pub(crate) fn follow(
     columns: String,
     projection: &Projection,
     style: Style,
-    first: Page,
-    kept: KeptPages,
+    (first, kept): (Page, KeptPages),
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
     let encoder = Encoder::new(projection.columns().to_vec());
     let state = State::Page(first, Cursor::default());
@@ -121,67 +120,79 @@ pub(crate) fn follow(
 impl Follower {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
-            match std::mem::replace(&mut self.state, State::Done) {
+            let written = match std::mem::replace(&mut self.state, State::Done) {
                 State::Done => return None,
                 State::Failed(detail) => {
                     // An error drops what the connection has not sent yet: let the problem's line go first.
                     sleep(FLUSH_TIME).await;
                     return Some(Err(io::Error::other(detail)));
                 }
-                State::Read => match self.app.consume(self.request.clone()).await {
-                    Ok(page) => self.state = State::Page(page, Cursor::default()),
-                    // Others hold the memory: their rows come first.
-                    Err(problem) if problem.kind() == Kind::Overloaded => {
-                        self.state = State::Read;
-                        sleep(OVERLOADED_PAUSE).await;
-                    }
-                    Err(problem) if problem.kind() == Kind::SchemaChanged => match self.look_up_again().await
-                    {
-                        Ok(()) => self.state = State::Read,
-                        Err(problem) => return Some(Ok(self.fail(&problem))),
-                    },
-                    Err(problem) => return Some(Ok(self.fail(&problem))),
-                },
-                State::Kept(kept, cursor, resume) => match kept.take() {
-                    Some(page) => self.state = State::Page(page, cursor),
-                    None => {
-                        self.request.from = From::Position(resume.from);
-                        self.skip = resume.skip;
-                        self.state = State::Read;
-                    }
-                },
-                // Each event tells its place, and a page without rows is a heartbeat: a page of events is made at once.
-                State::Page(page, _) if self.style == Style::Events => {
-                    self.request.wait = HEARTBEAT;
-                    match events::write(&self.encoder, &page) {
-                        Err(problem) => return Some(Ok(self.fail(&problem))),
-                        Ok(events) => {
-                            self.request.from = From::Position(page.next);
-                            self.state = State::Read;
-                            if !events.is_empty() {
-                                return Some(Ok(Bytes::from(events)));
-                            }
-                        }
-                    }
+                State::Read => self.read().await.map(|()| Vec::new()),
+                State::Kept(kept, cursor, resume) => {
+                    self.reopen(&kept, cursor, resume);
+                    Ok(Vec::new())
                 }
-                State::Page(page, mut cursor) => match self.piece(&page, &mut cursor) {
-                    Err(problem) => return Some(Ok(self.fail(&problem))),
-                    Ok(lines) => {
-                        self.request.wait = WAIT;
-                        if cursor.batch < page.batches.len() {
-                            let resume = self.resume_at(&page, cursor);
-                            self.state = State::Kept(self.kept.keep(page), cursor, resume);
-                        } else {
-                            self.request.from = From::Position(page.next);
-                            self.state = State::Read;
-                        }
-                        if !lines.is_empty() {
-                            return Some(Ok(Bytes::from(lines)));
-                        }
-                    }
-                },
+                State::Page(page, cursor) => self.write(page, cursor),
+            };
+            match written {
+                Ok(text) if text.is_empty() => {}
+                Ok(text) => return Some(Ok(Bytes::from(text))),
+                Err(problem) => return Some(Ok(self.fail(&problem))),
             }
         }
+    }
+
+    /// Reads the next page.
+    async fn read(&mut self) -> Result<(), Problem> {
+        self.state = match self.app.consume(self.request.clone()).await {
+            Ok(page) => State::Page(page, Cursor::default()),
+            // Others hold the memory: their rows come first.
+            Err(problem) if problem.kind() == Kind::Overloaded => {
+                sleep(OVERLOADED_PAUSE).await;
+                State::Read
+            }
+            Err(problem) if problem.kind() == Kind::SchemaChanged => {
+                self.look_up_again().await?;
+                State::Read
+            }
+            Err(problem) => return Err(problem),
+        };
+        Ok(())
+    }
+
+    /// Goes on with a page that was put away, or reads it again from where it was.
+    fn reopen(&mut self, kept: &Kept, cursor: Cursor, resume: Resume) {
+        self.state = match kept.take() {
+            Some(page) => State::Page(page, cursor),
+            None => {
+                self.request.from = From::Position(resume.from);
+                self.skip = resume.skip;
+                State::Read
+            }
+        };
+    }
+
+    /// Writes the next piece of a page; all of it, where each row tells its place: a page without rows is a heartbeat then.
+    fn write(&mut self, page: Page, mut cursor: Cursor) -> Result<Vec<u8>, Problem> {
+        let text = match self.style {
+            Style::Lines => {
+                self.request.wait = WAIT;
+                self.piece(&page, &mut cursor)?
+            }
+            Style::Events => {
+                self.request.wait = HEARTBEAT;
+                cursor.batch = page.batches.len();
+                events::write(&self.encoder, &page)?
+            }
+        };
+        if cursor.batch < page.batches.len() {
+            let resume = self.resume_at(&page, cursor);
+            self.state = State::Kept(self.kept.keep(page), cursor, resume);
+        } else {
+            self.request.from = From::Position(page.next);
+            self.state = State::Read;
+        }
+        Ok(text)
     }
 
     /// The table was altered: the rows from here on come as it is now. A line says all its names itself, so nothing is lost.
