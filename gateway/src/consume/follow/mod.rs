@@ -174,6 +174,7 @@ impl Follower {
 
     /// Writes the next piece of a page; all of it, where each row tells its place: a page without rows is a heartbeat then.
     fn write(&mut self, page: Page, mut cursor: Cursor) -> Result<Vec<u8>, Problem> {
+        self.request.group = None;
         let text = match self.style {
             Style::Lines => {
                 self.request.wait = WAIT;
