@@ -27,11 +27,11 @@ use crate::consume::follow::{PLACE, Style, follow};
 use crate::consume::position::Position;
 use crate::error::{Kind, Problem};
 use crate::produce::decode::infer::infer;
-use crate::produce::decode::{Format, decode};
+use crate::produce::decode::{Format, Limits, decode};
 use crate::worker::on_worker;
 
 /// How often a request is looked at again because its table was created or altered meanwhile.
-const CHANGES_MAX: usize = 3;
+pub(super) const CHANGES_MAX: usize = 3;
 
 /// Appends rows to a log table: all of them or none, answered when durable.
 #[utoipa::path(post, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
@@ -65,17 +65,18 @@ pub(super) async fn produce(
     for _ in 0..CHANGES_MAX {
         let target = target(&doors, &db, &table, params.create).await?;
         let began = tokio::time::Instant::now();
-        let (batch, create) = match rows(&doors, format, admitted.bytes.clone(), target.as_ref()).await {
-            Ok(rows) => rows,
-            Err(problem) if problem.kind() == Kind::InvalidRows => match &target {
-                Some(known) => {
-                    changed_since(&doors, &db, known, problem).await?;
-                    continue;
-                }
-                None => return Err(problem),
-            },
-            Err(problem) => return Err(problem),
-        };
+        let (batch, create) =
+            match rows(doors.options.decode, format, admitted.bytes.clone(), target.as_ref()).await {
+                Ok(rows) => rows,
+                Err(problem) if problem.kind() == Kind::InvalidRows => match &target {
+                    Some(known) => {
+                        changed_since(&doors, &db, known, problem).await?;
+                        continue;
+                    }
+                    None => return Err(problem),
+                },
+                Err(problem) => return Err(problem),
+            };
         let decode_time = began.elapsed();
         let buckets = target.as_ref().map_or(1, |table| table.spec.buckets);
         let created = create.as_ref().map(|spec| format!("{table} ({})", columns_sql(&spec.schema)));
@@ -114,7 +115,12 @@ pub(super) async fn produce(
 }
 
 /// The table to append to; none if it is to be created.
-async fn target(doors: &Doors, db: &Name, table: &Name, create: bool) -> Result<Option<Table>, Problem> {
+pub(super) async fn target(
+    doors: &Doors,
+    db: &Name,
+    table: &Name,
+    create: bool,
+) -> Result<Option<Table>, Problem> {
     match doors.app.table(db, table).await {
         Ok(table) => Ok(Some(table)),
         Err(problem) if create && problem.kind() == Kind::NoSuchTable => Ok(None),
@@ -123,13 +129,12 @@ async fn target(doors: &Doors, db: &Name, table: &Name, create: bool) -> Result<
 }
 
 /// The rows of a body, and the table that they would create.
-async fn rows(
-    doors: &Doors,
+pub(super) async fn rows(
+    limits: Limits,
     format: Format,
     body: Bytes,
     target: Option<&Table>,
 ) -> Result<(RecordBatch, Option<TableSpec>), Problem> {
-    let limits = doors.options.decode;
     let known: Option<Schema> = target.map(|table| table.spec.schema.clone());
     on_worker(body.len(), move || match known {
         Some(schema) => Ok((decode(format, &body, &schema, &limits)?, None)),
@@ -180,6 +185,7 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
 #[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
     params(
         ("from" = Option<String>, Query, description = "earliest (default), latest, an offset, a position (0:43,1:17), a time (RFC 3339) or how long ago (-15m)"),
+        ("group" = Option<String>, Query, description = "begin where this group stands, and at `from` in buckets where it does not"),
         ("bucket" = Option<u32>, Query, description = "only this bucket"),
         ("columns" = Option<String>, Query, description = "names, * and __bucket, __offset, __timestamp, __op"),
         ("filter" = Option<String>, Query, description = "only rows of which this SQL is true: comparisons, AND, OR, NOT, IN, BETWEEN, IS NULL, LIKE 'p%'; a page may then be empty and Frazil-Next has moved"),

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Gateway;
 use super::database::Database;
+use super::groups::stored_offsets;
 use super::problems::{no_such_table, schema_changed};
 use crate::app::{Consume, Page};
 use crate::consume::position::{From, Position};
@@ -26,7 +27,7 @@ impl Gateway {
         let deadline = Instant::now() + request.wait;
         let table = pinned_table(&database, &request)?;
         let mut read_request = ReadRequest {
-            from: self.resolve(&database, &table, &request.from, request.bucket).await?,
+            from: self.begin(&database, &table, &request).await?,
             columns: request.columns.clone(),
             rows_max: request.limit,
             bytes_max: request.bytes_max as u64,
@@ -90,7 +91,27 @@ impl Gateway {
         self.resolve(&database, &table, from, None).await.map(Position)
     }
 
-    /// Where each bucket asked for begins.
+    /// Where each bucket begins: where the group stands, else at `from`.
+    async fn begin(
+        &self,
+        database: &Database,
+        table: &Table,
+        request: &Consume,
+    ) -> Result<BTreeMap<Bucket, Offset>, Problem> {
+        let mut begin = self.resolve(database, table, &request.from, request.bucket).await?;
+        if let Some(group) = &request.group {
+            // Another gateway may have stored it a moment ago.
+            database.replica().confirm_tail().await?;
+            for (bucket, stored) in stored_offsets(database, group, table.id) {
+                if let Some(offset) = begin.get_mut(&bucket) {
+                    *offset = stored;
+                }
+            }
+        }
+        Ok(begin)
+    }
+
+    /// What `from` means for each bucket asked for.
     async fn resolve(
         &self,
         database: &Database,

@@ -107,6 +107,7 @@ impl Follower {
                 },
                 State::Page(page) => {
                     self.request.from = From::Position(page.next.clone());
+                    self.request.group = None;
                     let written = match self.style {
                         Style::Lines => {
                             self.request.wait = WAIT;

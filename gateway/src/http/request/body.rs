@@ -99,7 +99,7 @@ impl Bodies {
     }
 
     /// Waits a moment for memory.
-    async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(in crate::http) async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
         let memory = Arc::clone(&self.memory).acquire_many_owned(units(bytes));
         match timeout(ADMISSION_WAIT, memory).await {
             Ok(Ok(memory)) => Ok(memory),
