@@ -27,6 +27,7 @@ use crate::consume::filter::Filter;
 use crate::consume::position::{From, Position};
 use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
+use crate::memory::Held;
 
 /// The store, as the doors use it.
 #[async_trait]
@@ -322,10 +323,14 @@ pub struct Consume {
 pub struct Page {
     /// The rows, bucket by bucket in order of offset, with the columns asked for.
     pub batches: Vec<RecordBatch>,
+    /// Of each batch: its bucket, and the offset from which what it came of was read; several batches may come of one place.
+    pub starts: Vec<(Bucket, Offset)>,
     /// Where to go on: every bucket asked for.
     pub next: Position,
     /// Whether `next` is the tail, confirmed.
     pub caught_up: bool,
+    /// The memory that the rows take.
+    pub held: Option<Arc<Held>>,
 }
 
 /// The offsets of a bucket.

@@ -36,7 +36,9 @@ use self::process::{fallback, health, openapi};
 use self::request::body::Bodies;
 use self::request::guard;
 use crate::app::Application;
+use crate::consume::kept::KeptPages;
 use crate::flight;
+use crate::memory::Share;
 use crate::peers::grpc::{self, Member};
 use crate::produce::decode::Limits;
 
@@ -50,8 +52,10 @@ pub struct Options {
     pub token: Option<String>,
     /// The most bytes of a request's body.
     pub request_bytes_max: usize,
-    /// The most bytes of all bodies that are in memory at once.
-    pub bodies_bytes_max: usize,
+    /// What all bodies that are in memory take.
+    pub bodies: Share,
+    /// Where followers' pages wait for their clients.
+    pub follows: KeptPages,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
     /// How long a produce may take if the client does not say.
@@ -80,7 +84,8 @@ impl Default for Options {
         Self {
             token: None,
             request_bytes_max: 16 << 20,
-            bodies_bytes_max: 64 << 20,
+            bodies: Share::new(64 << 20),
+            follows: KeptPages::new(16 << 20),
             body_timeout: Duration::from_secs(25),
             request_deadline: Duration::from_secs(25),
             decode: Limits::default(),
@@ -95,7 +100,8 @@ impl std::fmt::Debug for Options {
         f.debug_struct("Options")
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("request_bytes_max", &self.request_bytes_max)
-            .field("bodies_bytes_max", &self.bodies_bytes_max)
+            .field("bodies", &self.bodies)
+            .field("follows", &self.follows)
             .field("body_timeout", &self.body_timeout)
             .field("request_deadline", &self.request_deadline)
             .field("decode", &self.decode)

@@ -26,6 +26,7 @@ use crate::consume::encode::projection::Projection;
 use crate::consume::follow::{PLACE, Style, follow};
 use crate::consume::position::Position;
 use crate::error::{Kind, Problem};
+use crate::memory::Held;
 use crate::produce::decode::infer::infer;
 use crate::produce::decode::{Format, Limits, decode};
 use crate::worker::on_worker;
@@ -239,7 +240,8 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
     if params.follow || params.events {
         let style = params.style();
         let (app, columns) = (Arc::clone(&doors.app), params.columns);
-        let body = Body::from_stream(follow(app, request, columns, &projection, style, page));
+        let kept = doors.options.follows.clone();
+        let body = Body::from_stream(follow(app, request, columns, &projection, style, (page, kept)));
         let content_type = if style == Style::Events { EVENTS } else { params.format.content_type() };
         // Nobody on the way may keep a stream to himself until it ends.
         let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache")];
@@ -247,10 +249,11 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
     }
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
     let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();
-    let body = on_worker(size, move || {
-        Encoder::new(projection.columns().to_vec()).answer(params.format, &page.batches)
-    })
-    .await?;
+    let Page { batches, held, .. } = page;
+    let body =
+        on_worker(size, move || Encoder::new(projection.columns().to_vec()).answer(params.format, &batches))
+            .await?;
+    let body = Bytes::from_owner(Answer { bytes: body.into(), _held: held });
     let mut response = ([(header::CONTENT_TYPE, params.format.content_type())], body).into_response();
     let next =
         HeaderValue::from_str(&next).map_err(|_| Problem::internal("a position is not a header's text"))?;
@@ -259,6 +262,18 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
         .headers_mut()
         .insert("frazil-caught-up", HeaderValue::from_static(if caught_up { "true" } else { "false" }));
     Ok(response)
+}
+
+/// The bytes of an answer; its memory is given back when the client has taken them.
+struct Answer {
+    bytes: Bytes,
+    _held: Option<Arc<Held>>,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// The first page. Looked up again while the table changes meanwhile, or while this gateway has not heard of a column.

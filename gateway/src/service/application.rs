@@ -234,6 +234,7 @@ impl Application for Gateway {
             "store": parts.store.description(),
             "store_requests": parts.store.metrics().requests_total(),
             "last_error": self.inner.health.read_only(),
+            "memory": parts.memory.to_json(),
             "databases": databases,
         }))
     }
@@ -320,7 +321,7 @@ pub(super) fn describe_table(database: &Name, table: &tables::Table) -> app::Tab
 }
 
 fn database_status(open: &Database) -> Value {
-    let (buffered, buffer_max) = open.ingress().buffered();
+    let (hedges_sent, hedges_won) = open.ingress().committer().hedger().counts();
     let fold = open.replica().fold();
     json!({
         "database": open.name().to_string(),
@@ -330,7 +331,7 @@ fn database_status(open: &Database) -> Value {
         "producers": fold.state.producers().len(),
         "checkpoint": fold.pages.last().map(|page| page.to),
         "places_in_memory": fold.places_in_memory(),
-        "buffer_bytes": buffered,
-        "buffer_bytes_max": buffer_max,
+        "hedges_sent": hedges_sent,
+        "hedges_won": hedges_won,
     })
 }

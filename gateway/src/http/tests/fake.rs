@@ -83,7 +83,13 @@ impl Fake {
             }
             start = end;
         }
-        Ok(Page { batches: rows, next: Position([(Bucket(0), next)].into()), caught_up: next == latest })
+        Ok(Page {
+            starts: rows.iter().map(|_| (Bucket(0), from)).collect(),
+            batches: rows,
+            next: Position([(Bucket(0), next)].into()),
+            caught_up: next == latest,
+            held: None,
+        })
     }
 }
 

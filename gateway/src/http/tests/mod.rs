@@ -16,6 +16,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use fake::Fake;
+use frazil_log::commit::index::PageCache;
 use frazil_log::env::Env;
 use frazil_log::format::commit::WriterInfo;
 use frazil_log::protocol::Protocol;
@@ -25,6 +26,7 @@ use tower::ServiceExt;
 
 use super::{Options, router};
 use crate::consume::tail::{TailMetrics, TailRing};
+use crate::memory::{Ledger, Share};
 use crate::metrics::Metrics;
 use crate::produce::ingress::IngressOptions;
 use crate::service::{Gateway, Parts};
@@ -69,6 +71,9 @@ impl Door {
                 put_p99_us: 0,
             },
             ingress: IngressOptions::default(),
+            reads: Share::new(64 << 20),
+            pages: PageCache::default(),
+            memory: Ledger::default(),
             tail: TailRing::new(1 << 20, TailMetrics::default()),
             registry: Arc::default(),
             metrics: Metrics::default(),

@@ -17,7 +17,6 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use frazil_log::id::{Bucket, Name};
 use frazil_log::schema::sql::columns_sql;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Doors;
 use super::evolved::changed_since;
@@ -26,6 +25,7 @@ use super::request::params::{ExpectedOffset, WriteParams, name, producer};
 use super::rows::{CHANGES_MAX, rows, target};
 use crate::app::{Part, Stand, Write, WriteAck};
 use crate::error::{Kind, Problem};
+use crate::memory::Held;
 use crate::produce::decode::{Format, Limits};
 
 /// The most tables of a request.
@@ -115,7 +115,7 @@ async fn take_apart(
     doors: &Doors,
     headers: &HeaderMap,
     body: &Bytes,
-) -> Result<(Parsed, Option<OwnedSemaphorePermit>), Problem> {
+) -> Result<(Parsed, Option<Held>), Problem> {
     if !multipart::is_form(headers)? {
         return Ok((json::parse(headers, body)?, None));
     }

@@ -88,6 +88,20 @@ impl Replica {
     /// # Errors
     /// `NotFound` if there is no such database; `Corrupt`, naming the object, if neither checkpoint nor slots can be read.
     pub async fn open(store: Store, database: Name, env: Env, protocol: Protocol) -> Result<Self> {
+        Self::open_beside(store, database, env, protocol, PageCache::default()).await
+    }
+
+    /// [Opens](Self::open) a log beside others that keep their index pages in the same place.
+    ///
+    /// # Errors
+    /// As [`Replica::open`].
+    pub async fn open_beside(
+        store: Store,
+        database: Name,
+        env: Env,
+        protocol: Protocol,
+        pages: PageCache,
+    ) -> Result<Self> {
         let sent = env.now();
         let fold = open::load(&store, &database, &protocol.fold).await?;
         let mut proof = Proof::default();
@@ -105,7 +119,7 @@ impl Replica {
                 polled: Mutex::new(None),
                 waiting: Mutex::new(BTreeMap::new()),
                 arrived: Mutex::new(BTreeMap::new()),
-                pages: PageCache::default(),
+                pages,
                 store,
                 database,
                 env,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
+use frazil_gateway::memory::Share;
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::flush::{Act, BucketRows};
@@ -139,7 +140,7 @@ impl Gateway {
         let ingress_options = IngressOptions {
             limits: Limits { flush_bytes_max: 4 << 10, ..Limits::default() },
             inline_bytes_max: options.inline_bytes_max,
-            buffer_bytes_max: 1 << 20,
+            buffer: Share::new(1 << 20),
             buffer_wait_max: Duration::from_secs(5),
             committer: Process::committer_options(options.flights_max),
             peers: None,
