@@ -123,6 +123,7 @@ async fn wait_for_rows(
     deadline: Instant,
 ) -> Result<(), Problem> {
     let replica = database.replica();
+    let _waiting = database.ingress().interest().reader();
     let mut next = replica.watch();
     while Instant::now() < deadline {
         next.mark_unchanged();

@@ -10,6 +10,7 @@ pub mod fold;
 mod index;
 pub mod open;
 mod proof;
+pub mod pushed;
 mod refold;
 pub mod replica;
 mod rows;
