@@ -28,7 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::process::aside::aside;
-use self::process::{fallback, health, openapi};
+use self::process::{fallback, health, members, openapi};
 use self::request::body::Bodies;
 use self::request::guard;
 use crate::app::Application;
@@ -138,6 +138,7 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
         .routes(routes!(health::cluster))
+        .routes(routes!(members::drain))
         .routes(routes!(openapi::openapi))
         .routes(routes!(databases::list))
         .routes(routes!(databases::describe, databases::ensure, databases::drop))

@@ -185,7 +185,12 @@ impl Application for Gateway {
             "store_requests": parts.store.metrics().requests_total(),
             "last_error": self.inner.health.read_only(),
             "databases": databases,
+            "members": self.members(),
         }))
+    }
+
+    async fn drain_member(&self, id: &str) -> Result<Value, Problem> {
+        self.drain_one(id).await
     }
 
     fn readiness(&self) -> app::Readiness {
@@ -278,6 +283,7 @@ fn database_status(open: &Database) -> Value {
         "producers": fold.state.producers().len(),
         "checkpoint": fold.pages.last().map(|page| page.to),
         "places_in_memory": fold.places_in_memory(),
+        "pushed_to": open.ingress().is_pushed_to(),
         "buffer_bytes": buffered,
         "buffer_bytes_max": buffer_max,
     })

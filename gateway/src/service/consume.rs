@@ -29,13 +29,18 @@ impl Gateway {
             rows_max: request.limit,
             bytes_max: request.bytes_max as u64,
         };
+        // Once a read has confirmed the tail, rows that come while it waits are answered as they come: what was acknowledged
+        // before the read is in it. Whether they are all it does not say then.
+        let mut confirmed = false;
         loop {
             // A read that will reach the end of what is folded confirms the tail first: then the end is the end.
-            let confirms = rows_ahead(&database, &table, &read_request.from) <= request.limit as u64;
+            let ahead = rows_ahead(&database, &table, &read_request.from);
+            let confirms = ahead <= request.limit as u64 && !(confirmed && ahead > 0);
             if confirms {
                 database.replica().confirm_tail().await?;
-                table = pinned_table(&database, &request)?;
+                confirmed = true;
             }
+            table = pinned_table(&database, &request)?;
             let page = read(database.replica(), &self.inner.parts.tail, &table, &read_request).await?;
             let caught_up = confirms && rows_ahead(&database, &table, &page.next) == 0;
             if page.rows > 0 || (caught_up && Instant::now() >= deadline) {

@@ -7,6 +7,7 @@
 //! Start reading at [`Gateway::start`]; [`application`] is the trait that the doors call, one file a verb beside it.
 
 mod application;
+mod cluster;
 mod consume;
 mod database;
 mod member;

@@ -1,6 +1,7 @@
 //! A process: its clock, its chance, its tasks; it can be frozen at any await, and killed.
 
 pub(crate) mod gateway;
+pub(crate) mod network;
 pub(crate) mod worker;
 
 use std::pin::Pin;
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use crate::run::FIRST_WORKER;
 use crate::world::World;
 use crate::world::dice::Dice;
 use crate::world::store::FaultyStore;
@@ -215,7 +217,8 @@ impl Process {
         WriterInfo {
             incarnation: self.env.ulid(),
             version: "simulated".into(),
-            address: String::new(),
+            // Workers are not reached.
+            address: if self.node < FIRST_WORKER { network::address(self.node) } else { String::new() },
             zone: String::new(),
             put_p99_us: 0,
         }

@@ -30,6 +30,7 @@ impl Run {
             Act::LongSleep => self.long_sleep().await,
             Act::Stutter => self.stutter().await,
             Act::Crash => self.crash(),
+            Act::Drain => self.drain(),
             Act::Partition => self.partition(),
             Act::Clock => self.jump_clock(),
             Act::Janitor => self.janitor(),
