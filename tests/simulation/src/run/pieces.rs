@@ -47,6 +47,12 @@ impl Run {
         let age = self.scenario.trim_age();
         let time = age * 3 + Duration::from_secs(self.dice.range(0, HOUR_S));
         let idle_only = self.dice.happens(0.4);
+        if self.scenario.peers {
+            // It listens to another when it falls asleep: what is pushed meanwhile waits for it.
+            self.write_much(&sleeper, 0).await;
+            self.read_at(&sleeper);
+            sleep(Duration::from_secs(2)).await;
+        }
         if self.dice.happens(0.5) {
             self.read_at(&sleeper);
             sleep(Duration::from_millis(300)).await;
