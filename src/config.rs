@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bytesize::ByteSize;
 use clap::ValueEnum;
+use frazil_cache::SSD_BYTES_MIN;
 use frazil_log::protocol::Protocol;
 use serde::Deserialize;
 
@@ -67,6 +68,15 @@ pub struct ProcessArgs {
     /// Send PUTs that are late a second time: at most one request more in ten [default: true]
     #[arg(long, env = "FRAZIL_HEDGE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub hedge: Option<bool>,
+    /// A directory on a local SSD where what was read of the bucket is kept; without it, memory alone
+    #[arg(long, env = "FRAZIL_CACHE_DIR", value_name = "DIRECTORY")]
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes that the files in the cache's directory may take [default: 16GiB]
+    #[arg(long, env = "FRAZIL_CACHE_BYTES", value_name = "SIZE")]
+    pub cache_bytes: Option<String>,
+    /// Memory for what was read of the bucket; 0 turns the cache off [default: a quarter of --memory]
+    #[arg(long, env = "FRAZIL_CACHE_MEMORY_BYTES", value_name = "SIZE")]
+    pub cache_memory_bytes: Option<String>,
 }
 
 /// How log lines are written.
@@ -117,6 +127,12 @@ pub struct Settings {
     pub slot_puts_per_second: f64,
     /// See the flag.
     pub hedge: bool,
+    /// See the flag.
+    pub cache_dir: Option<PathBuf>,
+    /// See the flag.
+    pub cache_bytes: usize,
+    /// See the flag.
+    pub cache_memory_bytes: usize,
 }
 
 /// The process's environment, once.
@@ -172,6 +188,9 @@ impl ProcessArgs {
             request_deadline: self.request_deadline.or(file.request_deadline),
             slot_puts_per_second: self.slot_puts_per_second.or(file.slot_puts_per_second),
             hedge: self.hedge.or(file.hedge),
+            cache_dir: self.cache_dir.or(file.cache_dir),
+            cache_bytes: self.cache_bytes.or(file.cache_bytes),
+            cache_memory_bytes: self.cache_memory_bytes.or(file.cache_memory_bytes),
         }
     }
 
@@ -182,6 +201,9 @@ impl ProcessArgs {
         };
         let memory_bytes = bytes("memory", self.memory.as_deref(), 1 << 30)?;
         let buffer = bytes("buffer_bytes_max", self.buffer_bytes_max.as_deref(), memory_bytes / 4)?;
+        let cache_bytes = bytes("cache_bytes", self.cache_bytes.as_deref(), 16 << 30)?;
+        let cache_memory_bytes =
+            bytes("cache_memory_bytes", self.cache_memory_bytes.as_deref(), memory_bytes / 4)?;
         let settings = Settings {
             store,
             listen_asked: self.listen.is_some(),
@@ -208,6 +230,9 @@ impl ProcessArgs {
             )?,
             slot_puts_per_second: self.slot_puts_per_second.unwrap_or(10.0),
             hedge: self.hedge.unwrap_or(true),
+            cache_dir: self.cache_dir,
+            cache_bytes: usize::try_from(cache_bytes)?,
+            cache_memory_bytes: usize::try_from(cache_memory_bytes)?,
         };
         settings.check_relations()?;
         Ok(settings)
@@ -233,6 +258,18 @@ impl Settings {
             "request_bytes_max is {}, above buffer_bytes_max, which is {}: no such request could ever be taken",
             ByteSize(self.request_bytes_max as u64),
             ByteSize(self.buffer_bytes_max as u64)
+        );
+        ensure!(
+            self.cache_memory_bytes as u64 <= self.memory_bytes,
+            "cache_memory_bytes is {}, above memory, which is {}",
+            ByteSize(self.cache_memory_bytes as u64),
+            ByteSize(self.memory_bytes)
+        );
+        ensure!(
+            self.cache_dir.is_none() || self.cache_bytes >= SSD_BYTES_MIN,
+            "cache_bytes is {}, but a cache on an SSD needs at least {}",
+            ByteSize(self.cache_bytes as u64),
+            ByteSize(SSD_BYTES_MIN as u64)
         );
         ensure!(self.inline_bytes_max <= self.flush_bytes_max, "inline_bytes_max is above flush_bytes_max");
         ensure!(

@@ -73,8 +73,6 @@ async fn a_verb_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
     let t = table("rime");
     for (method, path, what) in [
-        ("PATCH", t.clone(), "PATCH"),
-        ("POST", format!("{t}/restore"), "restore"),
         ("GET", format!("{t}/changes"), "changes"),
         ("GET", format!("{t}/lookup?id=1"), "lookup"),
         ("POST", "/v1/databases/default/write".to_owned(), "write"),

@@ -18,7 +18,7 @@ use super::encode::Encoder;
 use super::encode::projection::Projection;
 use super::position::From;
 use crate::app::{Application, Consume, Page};
-use crate::error::Problem;
+use crate::error::{Kind, Problem};
 
 /// How long one read waits at the tail before it looks again.
 const WAIT: Duration = Duration::from_secs(10);
@@ -29,6 +29,8 @@ const FLUSH_TIME: Duration = Duration::from_millis(100);
 struct Follower {
     app: Arc<dyn Application>,
     request: Consume,
+    /// The columns as they were asked for: looked up again when the table was altered.
+    columns: String,
     encoder: Encoder,
     state: State,
 }
@@ -47,11 +49,12 @@ enum State {
 pub(crate) fn follow(
     app: Arc<dyn Application>,
     request: Consume,
+    columns: String,
     projection: &Projection,
     first: Page,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
     let encoder = Encoder::new(projection.columns().to_vec());
-    let follower = Follower { app, request, encoder, state: State::Page(first) };
+    let follower = Follower { app, request, columns, encoder, state: State::Page(first) };
     unfold(follower, |mut follower| async move {
         let item = follower.next().await?;
         Some((item, follower))
@@ -70,6 +73,11 @@ impl Follower {
                 }
                 State::Read => match self.app.consume(self.request.clone()).await {
                     Ok(page) => self.state = State::Page(page),
+                    Err(problem) if problem.kind() == Kind::SchemaChanged => match self.look_up_again().await
+                    {
+                        Ok(()) => self.state = State::Read,
+                        Err(problem) => return Some(Ok(self.fail(&problem))),
+                    },
                     Err(problem) => return Some(Ok(self.fail(&problem))),
                 },
                 State::Page(page) => {
@@ -87,6 +95,16 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// The table was altered: the rows from here on come as it is now. A line says all its names itself, so nothing is lost.
+    async fn look_up_again(&mut self) -> Result<(), Problem> {
+        let now = self.app.table(&self.request.database, &self.request.table).await?;
+        let projection = Projection::parse(&self.columns, &now.spec.schema)?;
+        self.request.columns = projection.sources().to_vec();
+        self.request.schema = now.spec.schema.id;
+        self.encoder = Encoder::new(projection.columns().to_vec());
+        Ok(())
     }
 
     fn lines(&self, page: &Page) -> Result<Vec<u8>, Problem> {

@@ -8,7 +8,9 @@
 //! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
 //! `tables`, `rows`, `offsets`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
+mod alter;
 mod databases;
+mod evolved;
 mod offsets;
 mod process;
 pub(crate) mod request;
@@ -131,7 +133,19 @@ pub async fn serve(
 }
 
 fn routes() -> OpenApiRouter<Arc<Doors>> {
-    OpenApiRouter::new()
+    process_routes(OpenApiRouter::new())
+        .routes(routes!(databases::list))
+        .routes(routes!(databases::describe, databases::ensure, databases::drop))
+        .routes(routes!(tables::list))
+        .routes(routes!(tables::describe, tables::ensure, alter::alter, tables::drop))
+        .routes(routes!(alter::restore))
+        .routes(routes!(rows::produce, rows::consume))
+        .routes(routes!(offsets::offsets))
+}
+
+/// The routes about the process itself.
+fn process_routes(router: OpenApiRouter<Arc<Doors>>) -> OpenApiRouter<Arc<Doors>> {
+    router
         .routes(routes!(health::banner))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
@@ -140,10 +154,4 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(health::cluster))
         .routes(routes!(members::drain))
         .routes(routes!(openapi::openapi))
-        .routes(routes!(databases::list))
-        .routes(routes!(databases::describe, databases::ensure, databases::drop))
-        .routes(routes!(tables::list))
-        .routes(routes!(tables::describe, tables::ensure, tables::drop))
-        .routes(routes!(rows::produce, rows::consume))
-        .routes(routes!(offsets::offsets))
 }

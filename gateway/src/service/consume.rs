@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Gateway;
 use super::database::Database;
-use super::problems::no_such_table;
+use super::problems::{no_such_table, schema_changed};
 use crate::app::{Consume, Page};
 use crate::consume::position::{From, Position};
 use crate::consume::reader::{ReadPage, ReadRequest, read};
@@ -59,7 +59,11 @@ impl Gateway {
 fn pinned_table(database: &Database, request: &Consume) -> Result<Table, Problem> {
     let fold = database.replica().fold();
     let table = fold.state.tables().live(request.id).filter(|table| table.name == request.table);
-    table.cloned().ok_or_else(|| no_such_table(&request.database, &request.table))
+    let table = table.ok_or_else(|| no_such_table(&request.database, &request.table))?;
+    if table.spec.schema.id != request.schema {
+        return Err(schema_changed(table.spec.schema.id));
+    }
+    Ok(table.clone())
 }
 
 /// Where each bucket begins.

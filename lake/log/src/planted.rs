@@ -48,6 +48,10 @@ pub enum Bug {
     PushIsProof,
     /// Rule 6 off: a slot is pushed when its PUT leaves, not when it is folded (P-x4).
     PushBeforeFolded,
+    /// Rule 7 off: a table is altered whatever it has become meanwhile.
+    AlterUnversioned,
+    /// Rule 7 off: rows expire wherever the bucket begins meanwhile.
+    ExpiryUnconditional,
 }
 
 /// The set of planted bugs.

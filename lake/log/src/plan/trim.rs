@@ -48,7 +48,7 @@ pub fn holders(current: &State, then: &State, now: TimeMicros) -> Vec<StreamKey>
         }
         for ((bucket, stream), tail) in &table.buckets {
             let key = StreamKey { table: table.id, bucket: *bucket, stream: *stream };
-            if current.tables().tail(&key).rolled < tail.next {
+            if current.tables().tail(&key).settled() < tail.next {
                 holders.push(key);
             }
         }

@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::id::FieldId;
 
 pub use difference::difference;
-pub use validate::validate;
+pub use validate::{validate, validate_altered};
 
 /// Buckets of a table.
 pub const BUCKETS_MAX: u32 = 1_024;
@@ -126,7 +126,8 @@ fn refuse_planned(request: &TableRequest) -> Result<()> {
     Ok(())
 }
 
-fn refuse_nanos(columns: &[Column]) -> Result<()> {
+/// Refuses types that need what is not there yet.
+pub(super) fn refuse_nanos(columns: &[Column]) -> Result<()> {
     match columns.iter().find(|column| has_nanos(&column.ty)) {
         None => Ok(()),
         Some(column) => Err(Error::unsupported(format!(
