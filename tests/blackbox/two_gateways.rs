@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::support::checker::Checker;
 use crate::support::frazil::Frazil;
 use crate::support::setting;
 use crate::support::store::Store;
+use crate::table;
 
 #[tokio::test]
 async fn two_gateways_on_a_directory_lose_and_double_nothing() {
@@ -31,6 +32,40 @@ async fn a_gateway_that_is_frozen_and_wakes_up_believes_nothing_old() {
         b.signal("CONT");
     }
     checker.verdict(Duration::from_secs(180)).await;
+}
+
+#[tokio::test]
+async fn a_gateway_hands_over_hears_of_rows_and_goes_on_alone() {
+    let store = Store::minio().await;
+    let (mut a, b) = (Frazil::gateway(&store).await, Frazil::gateway(&store).await);
+    let rows = format!("{}/rows", table("handed"));
+    a.http.post(&format!("{rows}?create=true"), r#"[{"id":0}]"#).await.ok(200);
+    for id in 1..4 {
+        b.http.post(&rows, &format!(r#"[{{"id":{id}}}]"#)).await.ok(200);
+    }
+    assert!(
+        b.metric("frazil_handed_over_total", "folded").await >= 1.0,
+        "b wrote for itself: {}",
+        b.stderr()
+    );
+    assert!(a.metric("frazil_handed_in_total", "accepted").await >= 1.0);
+
+    let url = format!("{rows}?from=0:4&wait=10s");
+    let waiting = b.http.get(&url);
+    let writing = async {
+        sleep(Duration::from_millis(1500)).await; // b listens by then
+        a.http.post(&rows, r#"[{"id":4}]"#).await.ok(200)
+    };
+    let (seen, _) = tokio::join!(waiting, writing);
+    assert_eq!(seen.ok(200).as_array().map(Vec::len), Some(1));
+    assert!(b.metric("frazil_pushes_heard_total", "").await >= 1.0, "nothing was pushed to b");
+
+    a.kill();
+    let killed = Instant::now();
+    b.http.post(&rows, r#"[{"id":5}]"#).await.ok(200);
+    assert!(killed.elapsed() < Duration::from_secs(2), "{:?}", killed.elapsed());
+    let members = b.http.get("/v1/cluster").await.ok(200);
+    assert!(members["members"].as_array().is_some_and(|members| members.len() >= 2), "{members}");
 }
 
 async fn two_gateways(store: &Store) {

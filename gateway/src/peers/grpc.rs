@@ -24,9 +24,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::message::{
-    Empty, MESSAGE_BYTES_MAX, ProposeAnswer, ProposeRequest, TailMessage, TailRequest,
-};
+use super::message::{Empty, MESSAGE_BYTES_MAX, ProposeAnswer, ProposeRequest, TailMessage, TailRequest};
 use super::transport::{Pushes, Transport, Unreachable};
 
 const PROPOSE: &str = "/frazil.peer.v1.Peer/Propose";

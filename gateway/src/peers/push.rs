@@ -53,7 +53,8 @@ impl Push {
     }
 
     fn message(&self, slot: &FoldedSlot) -> TailMessage {
-        let rows = slot.body.as_ref().filter(|_| self.rows).map(|body| SlotRows { body: body.concat().into() });
+        let rows =
+            slot.body.as_ref().filter(|_| self.rows).map(|body| SlotRows { body: body.concat().into() });
         TailMessage { slot: slot.commit.header.slot, head: slot.commit.head(), rows, draining: false }
     }
 }

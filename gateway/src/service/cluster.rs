@@ -90,7 +90,10 @@ impl Member {
 }
 
 fn no_such_member(id: &str) -> Problem {
-    Problem::new(Kind::NoSuchRoute, format!("there is no gateway {id:?} to be reached: GET /v1/cluster lists them"))
+    Problem::new(
+        Kind::NoSuchRoute,
+        format!("there is no gateway {id:?} to be reached: GET /v1/cluster lists them"),
+    )
 }
 
 fn unanswered(why: &str) -> Problem {

@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 
 use super::{Database, Gateway};
 use crate::peers::grpc::Member;
-use crate::peers::message::{ProposeAnswer, ProposeRequest, Taken, TailMessage, TailRequest};
+use crate::peers::message::{ProposeAnswer, ProposeRequest, TailMessage, TailRequest, Taken};
 use crate::peers::push::push;
 
 /// How long requests have to be answered once it was told to drain.
@@ -21,7 +21,9 @@ impl Member for Gateway {
     async fn propose(&self, request: ProposeRequest) -> ProposeAnswer {
         match self.open_already(&request.database) {
             Some(open) => open.ingress().accept(&request.parcel),
-            None => ProposeAnswer::new(Taken::NoSuchDatabase, "this gateway does not have that database open"),
+            None => {
+                ProposeAnswer::new(Taken::NoSuchDatabase, "this gateway does not have that database open")
+            }
         }
     }
 

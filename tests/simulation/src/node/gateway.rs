@@ -25,9 +25,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
+use crate::client::Gateways;
 use crate::history::ROWS_MAX;
 use crate::history::violation::Kind;
-use crate::client::Gateways;
 use crate::node::Process;
 use crate::node::network::Network;
 
@@ -127,7 +127,9 @@ impl Gateway {
             buffer_bytes_max: 1 << 20,
             buffer_wait_max: Duration::from_secs(5),
             committer: Process::committer_options(options.flights_max),
-            peers: options.peers.then(|| Arc::new(Network::new(process.clone(), gateways)) as Arc<dyn Transport>),
+            peers: options
+                .peers
+                .then(|| Arc::new(Network::new(process.clone(), gateways)) as Arc<dyn Transport>),
         };
         let health = Arc::new(Health::new(process.env.clone()));
         let tail = TailRing::new(TAIL_BYTES_MAX, TailMetrics::default());

@@ -61,7 +61,8 @@ impl Network {
     fn at(&self, address: &str) -> Result<Gateway, Unreachable> {
         let node: Option<usize> = address.strip_prefix(ADDRESS).and_then(|node| node.parse().ok());
         let gateway = node.and_then(|node| self.gateways.lock().get(node).cloned());
-        let gateway = gateway.filter(|gateway| !gateway.process.gate.is_dead() && gateway.ingress().is_some());
+        let gateway =
+            gateway.filter(|gateway| !gateway.process.gate.is_dead() && gateway.ingress().is_some());
         gateway.ok_or_else(|| Unreachable(format!("nobody listens at {address}")))
     }
 
@@ -120,7 +121,8 @@ impl Transport for Network {
                 send(&world, &sender, message);
             }
         });
-        Ok(unfold(receiver, |mut receiver| async move { Some((Ok(receiver.recv().await?), receiver)) }).boxed())
+        Ok(unfold(receiver, |mut receiver| async move { Some((Ok(receiver.recv().await?), receiver)) })
+            .boxed())
     }
 
     async fn drain(&self, address: &str) -> Result<(), Unreachable> {
