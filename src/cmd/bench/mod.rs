@@ -2,6 +2,8 @@
 
 mod ack;
 mod cold;
+mod end_to_end;
+mod fleet;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,12 @@ enum Verb {
     /// Cold starts on synthetic logs of 10^4, 10^5, … slots
     #[command(after_help = "Example: frazil bench cold 1000000")]
     Cold(cold::Args),
+    /// From an acknowledgement to a follower on another gateway, with the leader's pushes and without
+    #[command(after_help = "Example: frazil bench end-to-end --store memory:// --wrap s3-like")]
+    EndToEnd(end_to_end::Args),
+    /// One, three and ten gateways on one store at the same load; and their leader killed
+    #[command(after_help = "Example: frazil bench fleet --store s3://bucket/prefix --rate 100")]
+    Fleet(fleet::Args),
 }
 
 /// Measures.
@@ -30,5 +38,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::Ack(args) => ack::run(&args),
         Verb::Cold(args) => cold::run(&args),
+        Verb::EndToEnd(args) => end_to_end::run(&args),
+        Verb::Fleet(args) => fleet::run(&args),
     }
 }

@@ -16,4 +16,3 @@ pub mod replica;
 mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
-pub mod writers;
