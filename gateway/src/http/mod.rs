@@ -109,13 +109,12 @@ pub fn router(app: Arc<dyn Application>, env: &Env, options: Options) -> Router 
     let openapi = document.to_json().expect("the document is made of strings and numbers");
     let bodies = Bodies::new(&options);
     let peers = options.member.clone().map(grpc::routes).unwrap_or_default();
-    let flight = flight::router(Arc::clone(&app), options.clone());
+    let calls = flight::router(Arc::clone(&app), options.clone(), bodies.memory()).merge(peers);
     let doors = Arc::new(Doors { app, env: env.clone(), options, bodies, openapi, paths });
     fallback::add(router)
         .with_state(Arc::clone(&doors))
-        .merge(flight)
-        .merge(peers)
         .layer(CatchPanicLayer::custom(guard::panicked))
+        .merge(calls.layer(CatchPanicLayer::custom(guard::call_panicked)))
         .layer(from_fn_with_state(Arc::clone(&doors), guard::token))
         .layer(from_fn_with_state(doors, guard::request_id))
 }

@@ -114,7 +114,7 @@ pub(crate) fn table_spec(described: &Value) -> Result<TableSpec, Problem> {
     Ok(build(&request)?)
 }
 
-fn unreadable(error: &serde_json::Error) -> Problem {
+pub(crate) fn unreadable(error: &serde_json::Error) -> Problem {
     let message = error.to_string();
     let is_unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
     let kind = if is_unknown { Kind::Unsupported } else { Kind::Malformed };

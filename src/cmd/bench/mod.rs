@@ -4,6 +4,7 @@ mod ack;
 mod cold;
 mod end_to_end;
 mod fleet;
+mod ingest;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,9 @@ enum Verb {
     /// One, three and ten gateways on one store at the same load; and their leader killed
     #[command(after_help = "Example: frazil bench fleet --store s3://bucket/prefix --rate 100")]
     Fleet(fleet::Args),
+    /// What a gateway spends on rows: CPU seconds per GiB of Arrow, by Flight and by HTTP
+    #[command(after_help = "Example: frazil bench ingest --mib 1024 -o json")]
+    Ingest(ingest::Args),
 }
 
 /// Measures.
@@ -40,5 +44,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Cold(args) => cold::run(&args),
         Verb::EndToEnd(args) => end_to_end::run(&args),
         Verb::Fleet(args) => fleet::run(&args),
+        Verb::Ingest(args) => ingest::run(&args),
     }
 }

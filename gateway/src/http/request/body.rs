@@ -54,6 +54,11 @@ impl Bodies {
         }
     }
 
+    /// The memory that bodies may take, in KiB.
+    pub(in crate::http) fn memory(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.memory)
+    }
+
     /// Reads a body, unpacked.
     ///
     /// # Errors
