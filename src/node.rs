@@ -161,7 +161,7 @@ pub async fn gateway(
     let server = tokio::spawn(http::serve(listener, router, until(stopped)));
     let database = match gateway.start().await {
         Ok(database) => database,
-        Err(error) => return Ok(refuse(&running.store, &error)),
+        Err(error) => return Ok(refuse(&settings.store, &error)),
     };
     if janitor {
         env.spawn(keep_tidy(gateway.clone(), database, janitor_options(&settings), janitor_metrics));
@@ -341,6 +341,7 @@ pub fn refuse(store: &str, error: &Error) -> ExitCode {
         ErrorKind::Invalid => 2,
         _ => 1,
     };
-    tracing::error!(store, error = %error, "cannot start on this store; next: `frazil verify --store {store}`");
+    let next = if code == 4 { format!("verify --store {store}") } else { format!("doctor {store}") };
+    tracing::error!(store, error = %error, "cannot start on this store; next: `frazil {next}`");
     ExitCode::from(code)
 }

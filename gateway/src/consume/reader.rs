@@ -96,6 +96,10 @@ pub async fn read(
             Err(error) if error.is_stale() && pins < PINS_MAX => {
                 pins += 1;
                 replica.confirm_tail().await?;
+                // Gone for good: the caller knows what that is called.
+                if is_expired(replica, table, &request.from) {
+                    return Err(error);
+                }
             }
             Err(error) if error.is_stale() => {
                 return Err(Error::corrupt(error.to_string()).context("after the newest state was asked for"));
@@ -103,6 +107,13 @@ pub async fn read(
             other => return other,
         }
     }
+}
+
+/// Whether rows at a position are no longer kept.
+fn is_expired(replica: &Replica, table: &Table, from: &BTreeMap<Bucket, Offset>) -> bool {
+    let fold = replica.fold();
+    let tables = fold.state.tables();
+    from.iter().any(|(bucket, from)| *from < tables.tail(&table.rows_key(*bucket)).earliest)
 }
 
 async fn read_pinned(

@@ -7,11 +7,12 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use frazil_log::id::FieldId;
-use frazil_log::schema::TableSpec;
 use frazil_log::schema::ensure::{TableRequest, build};
 use frazil_log::schema::iceberg_json::to_json;
 use frazil_log::schema::options::OPTIONS;
+use frazil_log::schema::partition::partition_sql;
 use frazil_log::schema::sql::columns_sql;
+use frazil_log::schema::{PartitionField, TableSpec};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -56,7 +57,7 @@ pub(super) fn with_etag(table: &Table) -> Response {
 
 /// Creates a table unless one like it is there.
 #[utoipa::path(put, path = "/v1/databases/{db}/tables/{table}", tag = "tables",
-    request_body(content_type = "application/json", description = "`columns` (SQL) or `schema` (Iceberg's JSON), `buckets`, `bucket_by`, `options`"),
+    request_body(content_type = "application/json", description = "`columns` (SQL) or `schema` (Iceberg's JSON), `partitioned_by` (Iceberg transforms such as `day(at)`), `buckets`, `bucket_by`, `options`"),
     responses((status = 201, description = "new"), (status = 200, description = "it was there, and the same"),
         (status = 409, description = "it was there, and differs")))]
 pub(super) async fn ensure(
@@ -128,8 +129,6 @@ pub(crate) fn table_json(table: &Table) -> Value {
         let named = |id: &FieldId| spec.schema.columns.iter().find(|column| column.id == *id);
         ids.iter().filter_map(named).map(|column| column.name.as_str()).collect()
     };
-    let mut notes = Vec::new();
-    let options = options_json(spec, &mut notes);
     json!({
         "database": table.database,
         "name": table.name,
@@ -140,22 +139,30 @@ pub(crate) fn table_json(table: &Table) -> Value {
         "columns": columns_sql(&spec.schema),
         "schema": to_json(&spec.schema),
         "primary_key": names(&spec.primary_key),
+        "partitioned_by": spec.partitions.iter().map(|field| partition_sql(field, &spec.schema)).collect::<Vec<_>>(),
+        "partition_spec": partition_json(spec),
         "buckets": spec.buckets,
         "bucket_by": names(&spec.bucket_by),
-        "options": options,
-        "notes": notes,
+        "options": options_json(spec),
     })
 }
 
-/// All options, given or default; what their values must be read with goes into `notes`.
-fn options_json(spec: &TableSpec, notes: &mut Vec<String>) -> Map<String, Value> {
+/// The partition spec in Iceberg's JSON form.
+fn partition_json(spec: &TableSpec) -> Value {
+    let field = |field: &PartitionField| {
+        json!({
+            "source-id": field.source_id, "field-id": field.field_id, "name": field.name, "transform": field.transform,
+        })
+    };
+    json!({"spec-id": 0, "fields": spec.partitions.iter().map(field).collect::<Vec<_>>()})
+}
+
+/// All options, given or default.
+fn options_json(spec: &TableSpec) -> Map<String, Value> {
     let mut options = Map::new();
     for option in OPTIONS {
         let given = spec.options.iter().find(|(name, _)| name == option.name);
         options.insert(option.name.to_owned(), given.map_or(option.default, |(_, value)| value).into());
-        if !option.note.is_empty() {
-            notes.push(format!("{}: {}", option.name, option.note));
-        }
     }
     options
 }

@@ -7,7 +7,7 @@
 //!
 //! Start reading at [`TableSpec`]; [`ensure`] makes and checks one, [`evolution`] changes one. Text forms live in [`sql`] (SQL) and [`iceberg_json`]
 //! (Iceberg's JSON); the Arrow form, which slices are written in, in [`arrow_form`], and the way back in [`infer`]; options
-//! in [`options`]; values as bytes in [`single_value`] (bounds, statistics) and hashed in [`bucket`] (which bucket a row goes to).
+//! in [`options`]; partitions in [`partition`]; values as bytes in [`single_value`] (bounds, statistics) and hashed in [`bucket`] (which bucket a row goes to).
 
 #[cfg(test)]
 pub(crate) mod arbitrary;
@@ -18,6 +18,7 @@ pub mod evolution;
 mod forms;
 pub mod ids;
 pub mod options;
+pub mod partition;
 mod shown;
 pub mod single_value;
 
