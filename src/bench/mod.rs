@@ -3,7 +3,8 @@
 //! Invariants: both sides of a comparison go through the same store, the same wrapper and the same run; what was written is
 //! removed again; a target that is missed is said.
 //!
-//! [`ack`] measures acknowledgements, [`cold`] cold starts, [`ingest`] what rows cost a gateway; [`s3_like`] plays S3's latency, [`latency`] holds what was measured.
+//! [`ack`] measures acknowledgements, [`cold`] cold starts, [`ingest`] what rows cost a gateway, [`scan`] reads; [`s3_like`] plays S3's
+//! latency, [`latency`] holds what was measured.
 
 pub(crate) mod ack;
 pub(crate) mod cold;
@@ -12,6 +13,7 @@ pub(crate) mod fleet;
 pub(crate) mod ingest;
 pub(crate) mod latency;
 pub(crate) mod s3_like;
+pub(crate) mod scan;
 
 use frazil_log::id::Name;
 use frazil_log::store::{Path, Store};

@@ -48,6 +48,10 @@ pub enum Bug {
     PushIsProof,
     /// Rule 6 off: a slot is pushed when its PUT leaves, not when it is folded (P-x4).
     PushBeforeFolded,
+    /// The cache remembers a 404 (C-a).
+    CacheAbsence,
+    /// The cache takes what came of an object for all of it (C-l).
+    CacheLength,
     /// Rule 7 off: a table is altered whatever it has become meanwhile.
     AlterUnversioned,
     /// Rule 7 off: rows expire wherever the bucket begins meanwhile.

@@ -5,6 +5,7 @@ mod cold;
 mod end_to_end;
 mod fleet;
 mod ingest;
+mod scan;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,9 @@ enum Verb {
     /// One, three and ten gateways on one store at the same load; and their leader killed
     #[command(after_help = "Example: frazil bench fleet --store s3://bucket/prefix --rate 100")]
     Fleet(fleet::Args),
+    /// Reads from the tail ring, the cache and the store, beside plain GETs of the same bytes
+    #[command(after_help = "Example: frazil bench scan --store s3://bucket/prefix --rows 100000")]
+    Scan(scan::Args),
     /// What a gateway spends on rows: CPU seconds per GiB of Arrow, by Flight and by HTTP
     #[command(after_help = "Example: frazil bench ingest --mib 1024 -o json")]
     Ingest(ingest::Args),
@@ -44,6 +48,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Cold(args) => cold::run(&args),
         Verb::EndToEnd(args) => end_to_end::run(&args),
         Verb::Fleet(args) => fleet::run(&args),
+        Verb::Scan(args) => scan::run(&args),
         Verb::Ingest(args) => ingest::run(&args),
     }
 }

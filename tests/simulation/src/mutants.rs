@@ -35,6 +35,11 @@ fn traffic(scenario: Scenario) -> Scenario {
     scenario.weigh(&SECONDS_ONLY).weigh(&[(Act::Stutter, 0), (Act::Clock, 0), (Act::Partition, 0)])
 }
 
+/// Rows read back, of segments too.
+fn reading_back(scenario: Scenario) -> Scenario {
+    Scenario { inline_bytes_max: 100, gateways: 4, ..scenario }.weigh(&[(Act::Consume, 40), (Act::Read, 20)])
+}
+
 /// Hand-overs in front.
 fn handing_over(scenario: Scenario) -> Scenario {
     traffic(scenario).weigh(&[(Act::HandOver, 60), (Act::Produce, 4)])
@@ -141,7 +146,7 @@ fn hedging(scenario: Scenario) -> Scenario {
 }
 
 /// The traces: nineteen of the model, then those of what was built on it.
-pub(crate) const MUTANTS: [Mutant; 25] = [
+pub(crate) const MUTANTS: [Mutant; 27] = [
     Mutant {
         trace: "A-x1",
         bugs: &[Bug::NamesOff],
@@ -341,6 +346,22 @@ pub(crate) const MUTANTS: [Mutant; 25] = [
         kinds: &[Kind::Stopped, Kind::Diverged, Kind::AckLost, Kind::AckMoved, Kind::StaleRead],
         shape: None,
         lean: among_peers,
+    },
+    Mutant {
+        trace: "C-a",
+        bugs: &[Bug::CacheAbsence],
+        story: "a cache remembers a 404: what was the tail once is the tail for ever",
+        kinds: &[Kind::StaleRead, Kind::Stuck],
+        shape: None,
+        lean: reading_back,
+    },
+    Mutant {
+        trace: "C-l",
+        bugs: &[Bug::CacheLength],
+        story: "a cache takes a part of a segment for all of it: the rest is read as cut short",
+        kinds: &[Kind::BytesGone, Kind::Stopped],
+        shape: None,
+        lean: reading_back,
     },
 ];
 
