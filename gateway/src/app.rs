@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use utoipa::ToSchema;
 
+use crate::consume::filter::Filter;
 use crate::consume::position::{From, Position};
 use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
@@ -84,6 +85,9 @@ pub trait Application: Send + Sync + fmt::Debug {
 
     /// The offsets of a table's buckets, the tail confirmed.
     async fn offsets(&self, database: &Name, table: &Name) -> Result<Vec<BucketOffsets>, Problem>;
+
+    /// Where in each bucket a read `from` there would begin, the tail confirmed.
+    async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem>;
 
     /// What the gateway knows of the cluster and of itself, as JSON.
     async fn cluster(&self) -> Result<serde_json::Value, Problem>;
@@ -284,6 +288,8 @@ pub struct Consume {
     pub bytes_max: usize,
     /// How long to wait for the first row.
     pub wait: Duration,
+    /// Only rows of which this is true; then a page may be empty though rows follow, and has moved on all the same.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// Rows that were read.

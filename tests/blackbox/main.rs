@@ -8,8 +8,6 @@ mod bucket;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
-mod corrupt;
-#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod drain;
@@ -21,6 +19,8 @@ mod flight;
 mod idle;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod reading;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;

@@ -139,6 +139,7 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(tables::describe, tables::ensure, alter::alter, tables::drop))
         .routes(routes!(alter::restore))
         .routes(routes!(rows::produce, rows::consume))
+        .routes(routes!(rows::changes))
         .routes(routes!(offsets::offsets))
 }
 

@@ -20,6 +20,7 @@ use super::problems::{no_such_database, no_such_table, of_failure};
 use super::{Database, Gateway};
 use crate::app;
 use crate::app::{Application, Ensured};
+use crate::consume::position::{From, Position};
 use crate::error::Problem;
 use crate::metrics;
 use crate::produce::flush::{Act, act_bytes};
@@ -189,6 +190,10 @@ impl Application for Gateway {
             latest: known.rows_tail(Bucket(bucket)).next,
         };
         Ok((0..known.spec.buckets).map(offsets).collect())
+    }
+
+    async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem> {
+        self.position_of(database, table, &from).await
     }
 
     async fn cluster(&self) -> Result<Value, Problem> {

@@ -11,7 +11,7 @@ pub(crate) mod json;
 pub mod projection;
 #[cfg(test)]
 pub(crate) mod tests;
-mod text;
+pub(crate) mod text;
 
 use std::sync::Arc;
 

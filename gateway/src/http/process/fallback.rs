@@ -12,8 +12,7 @@ use crate::error::{Kind, Problem};
 use crate::http::Doors;
 
 /// Routes of api.md that are not there yet. `{…}` stands for one part of a path, `{*…}` for the rest.
-pub(in crate::http) const PLANNED: [&str; 13] = [
-    "/v1/databases/{db}/tables/{table}/changes",
+pub(in crate::http) const PLANNED: [&str; 12] = [
     "/v1/databases/{db}/tables/{table}/lookup",
     "/v1/databases/{db}/tables/{table}/compact",
     "/v1/databases/{db}/write",

@@ -61,12 +61,7 @@ impl Fake {
         let (table, batches) =
             tables.get(request.table.as_str()).ok_or_else(|| no_such_table(&request.table))?;
         let latest = batches.iter().map(|batch| u64::try_from(batch.num_rows()).unwrap()).sum();
-        let from = match &request.from {
-            From::Earliest => 0,
-            From::Latest => latest,
-            From::Offset(offset) => *offset,
-            From::Position(position) => position.get(Bucket(0)).unwrap_or(0),
-        };
+        let from = begin(&request.from, latest);
         if from > latest {
             return Err(Problem::new(
                 Kind::BeyondTail,
@@ -233,6 +228,11 @@ impl Application for Fake {
         Ok(vec![BucketOffsets { bucket: 0, earliest: 0, covered: None, latest: self.rows(table)? }])
     }
 
+    async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem> {
+        check_database(database)?;
+        Ok(Position([(Bucket(0), begin(&from, self.rows(table)?))].into()))
+    }
+
     async fn cluster(&self) -> Result<serde_json::Value, Problem> {
         Ok(serde_json::json!({"members": []}))
     }
@@ -251,5 +251,17 @@ impl Application for Fake {
 
     fn store(&self) -> String {
         "memory://".to_owned()
+    }
+}
+
+fn begin(from: &From, latest: u64) -> u64 {
+    match from {
+        From::Earliest => 0,
+        From::Latest => latest,
+        From::Offset(offset) => *offset,
+        From::Position(position) => position.get(Bucket(0)).unwrap_or(0),
+        // One row a second, the first at 0 s.
+        From::Time(time) => u64::try_from(time.div_euclid(1_000_000)).unwrap_or(0).min(latest),
+        From::Ago(_) => latest,
     }
 }

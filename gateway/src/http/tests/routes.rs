@@ -24,6 +24,7 @@ const ROUTES: [&str; 21] = [
     "get /v1/databases/{db}/tables/{table}",
     "patch /v1/databases/{db}/tables/{table}",
     "put /v1/databases/{db}/tables/{table}",
+    "get /v1/databases/{db}/tables/{table}/changes",
     "get /v1/databases/{db}/tables/{table}/offsets",
     "post /v1/databases/{db}/tables/{table}/restore",
     "get /v1/databases/{db}/tables/{table}/rows",
