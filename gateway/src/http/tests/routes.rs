@@ -7,7 +7,7 @@ use crate::error::table::TABLE;
 use crate::http::fallback::PLANNED;
 
 /// Every route of this version.
-const ROUTES: [&str; 21] = [
+const ROUTES: [&str; 22] = [
     "get /",
     "get /health",
     "get /metrics",
