@@ -10,6 +10,7 @@ use frazil_log::format::page::{Place, PlaceMap, seal_page};
 use frazil_log::format::segment::{ObjectId, SegmentHeader};
 use frazil_log::format::slice::{Codec, Slice, SliceHome, SliceOp};
 use frazil_log::id::{Bucket, Name, ProposalName, SegmentId, Slot, Stream, TableId, Ulid, Uuid};
+use frazil_log::schema::evolution::{Change, alter};
 use frazil_log::schema::{PartitionField, TableSpec};
 use frazil_log::segment::BodyBuilder;
 
@@ -127,6 +128,32 @@ pub(crate) fn log_created() -> Entry {
     Entry::LogCreated { log_uuid: LOG, database: name("default"), home: "s3://golden/frazil".into() }
 }
 
+/// An alter, a restore, an expiry.
+fn changed() -> Vec<Entry> {
+    vec![
+        Entry::TableAltered {
+            table: TableId(1),
+            version: 300,
+            spec: altered(&rows::spec("id BIGINT NOT NULL, url STRING")),
+        },
+        Entry::TableRestored { table: TableId(2), dropped: NEW_YEAR },
+        Entry::RowsExpired {
+            table: TableId(1),
+            bucket: Bucket(3),
+            stream: Stream::Rows,
+            from: 7,
+            to: 70_000,
+        },
+    ]
+}
+
+/// The definition with a column more and another name.
+pub(crate) fn altered(spec: &TableSpec) -> TableSpec {
+    let changes = r#"[{"add":{"name":"ref","type":"STRING"}},{"rename":{"from":"url","to":"page"}},{"set":{"retention.bytes":"10GiB"}}]"#;
+    let changes: Vec<Change> = serde_json::from_str(changes).expect("changes");
+    alter(spec, &changes).expect("they can be made")
+}
+
 /// Commits, one of each entry kind, with and without inline rows, segments and producers.
 pub(crate) fn commits() -> Vec<(&'static str, Commit)> {
     let every = rows::every_type();
@@ -171,6 +198,7 @@ pub(crate) fn commits() -> Vec<(&'static str, Commit)> {
             bare(header(3, vec![proposal(3, 1, vec![created(2, "orders", full_spec())])])),
         ),
         ("dropped_and_created_again", bare(header(5, dropped))),
+        ("table_changed", bare(header(9, vec![proposal(8, 7, changed())]))),
         (
             "rows_inline",
             with_rows(
