@@ -275,6 +275,7 @@ async fn follow(
                 limit: 1_000,
                 bytes_max: 1 << 20,
                 wait: WAIT,
+                filter: None,
             };
             gateway.consume(request).await
         };

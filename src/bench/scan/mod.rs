@@ -196,6 +196,7 @@ async fn scan(replica: &Replica, tail: &TailRing, columns: usize) -> anyhow::Res
             columns: wanted(columns).map(OutputColumn::User).collect(),
             rows_max: usize::MAX,
             bytes_max: PAGE_BYTES,
+            filter: None,
         };
         let page = read(replica, tail, &table, &request).await?;
         if page.rows == 0 {

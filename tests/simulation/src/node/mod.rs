@@ -20,8 +20,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::run::FIRST_WORKER;
 use self::remembering::remembering;
+use crate::run::FIRST_WORKER;
 use crate::world::World;
 use crate::world::dice::Dice;
 use crate::world::store::FaultyStore;
