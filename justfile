@@ -24,6 +24,10 @@ crash TARGET COUNT:
 crash-fleet COUNT FLIGHT="":
     tests/tools/minio.sh && FRAZIL_CRASH_COUNT={{COUNT}} FRAZIL_CRASH_FLIGHT={{FLIGHT}} cargo test --release --test blackbox a_fleet_under_kill_9 -- --nocapture
 
+# A loop that reads, processes and writes, and writes of two tables, under COUNT times kill -9.
+exactly-once COUNT:
+    FRAZIL_EXACTLY_ONCE_COUNT={{COUNT}} cargo test --release --test blackbox exactly_once -- --nocapture
+
 # Each planted bug must be found by the simulation.
 mutants:
     cargo run --release -p frazil-simulation -- mutants

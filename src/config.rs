@@ -12,6 +12,8 @@ use frazil_cache::SSD_BYTES_MIN;
 use frazil_log::protocol::Protocol;
 use serde::Deserialize;
 
+use crate::node::budget::{Budget, Overrides};
+
 /// What every process can be told. Each also as `FRAZIL_…` and in the file as `key = value`.
 #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,7 +49,7 @@ pub struct ProcessArgs {
     /// The availability zone, told to others
     #[arg(long, env = "FRAZIL_ZONE", value_name = "ZONE")]
     pub zone: Option<String>,
-    /// The longest body of a request [default: 16MiB]
+    /// The longest body of a request [default: 16MiB, or half of bodies_bytes_max if that is less]
     #[arg(long, env = "FRAZIL_REQUEST_BYTES_MAX", value_name = "SIZE")]
     pub request_bytes_max: Option<String>,
     /// A flush is written when so many bytes wait [default: 64MiB]
@@ -56,9 +58,18 @@ pub struct ProcessArgs {
     /// Rows of a flush up to so many bytes travel inside its commit [default: 8MiB]
     #[arg(long, env = "FRAZIL_INLINE_BYTES_MAX", value_name = "SIZE")]
     pub inline_bytes_max: Option<String>,
-    /// Bytes of requests that may wait or be in flight [default: a quarter of --memory]
+    /// Bytes of requests that may wait or be in flight, all databases together [default: 6/32 of --memory]
     #[arg(long, env = "FRAZIL_BUFFER_BYTES_MAX", value_name = "SIZE")]
     pub buffer_bytes_max: Option<String>,
+    /// Bytes of request bodies that arrive [default: 4/32 of --memory]
+    #[arg(long, env = "FRAZIL_BODIES_BYTES_MAX", value_name = "SIZE")]
+    pub bodies_bytes_max: Option<String>,
+    /// Bytes of decoded newest rows, kept for all who follow [default: 4/32 of --memory]
+    #[arg(long, env = "FRAZIL_TAIL_BYTES_MAX", value_name = "SIZE")]
+    pub tail_bytes_max: Option<String>,
+    /// Bytes of rows being read and sent [default: 3/32 of --memory]
+    #[arg(long, env = "FRAZIL_READS_BYTES_MAX", value_name = "SIZE")]
+    pub reads_bytes_max: Option<String>,
     /// How long a request waits for its verdict [default: 25s]
     #[arg(long, env = "FRAZIL_REQUEST_DEADLINE", value_name = "DURATION")]
     pub request_deadline: Option<String>,
@@ -74,7 +85,7 @@ pub struct ProcessArgs {
     /// Bytes that the files in the cache's directory may take [default: 16GiB]
     #[arg(long, env = "FRAZIL_CACHE_BYTES", value_name = "SIZE")]
     pub cache_bytes: Option<String>,
-    /// Memory for what was read of the bucket; 0 turns the cache off [default: a quarter of --memory]
+    /// Memory for what was read of the bucket; 0 turns the cache off [default: 4/32 of --memory]
     #[arg(long, env = "FRAZIL_CACHE_MEMORY_BYTES", value_name = "SIZE")]
     pub cache_memory_bytes: Option<String>,
 }
@@ -99,8 +110,8 @@ pub struct Settings {
     pub listen: String,
     /// Whether that was asked for: a compactor opens a port only then.
     pub listen_asked: bool,
-    /// All memory, in bytes.
-    pub memory_bytes: u64,
+    /// All memory, and its shares.
+    pub budget: Budget,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// The token that requests must bear.
@@ -119,8 +130,6 @@ pub struct Settings {
     pub flush_bytes_max: u64,
     /// See the flag.
     pub inline_bytes_max: u64,
-    /// See the flag.
-    pub buffer_bytes_max: usize,
     /// See the flag.
     pub request_deadline: Duration,
     /// See the flag.
@@ -185,6 +194,9 @@ impl ProcessArgs {
             flush_bytes_max: self.flush_bytes_max.or(file.flush_bytes_max),
             inline_bytes_max: self.inline_bytes_max.or(file.inline_bytes_max),
             buffer_bytes_max: self.buffer_bytes_max.or(file.buffer_bytes_max),
+            bodies_bytes_max: self.bodies_bytes_max.or(file.bodies_bytes_max),
+            tail_bytes_max: self.tail_bytes_max.or(file.tail_bytes_max),
+            reads_bytes_max: self.reads_bytes_max.or(file.reads_bytes_max),
             request_deadline: self.request_deadline.or(file.request_deadline),
             slot_puts_per_second: self.slot_puts_per_second.or(file.slot_puts_per_second),
             hedge: self.hedge.or(file.hedge),
@@ -199,16 +211,25 @@ impl ProcessArgs {
         let Some(store) = store else {
             bail!("--store is missing: name the bucket, as in --store s3://bucket/prefix")
         };
-        let memory_bytes = bytes("memory", self.memory.as_deref(), 1 << 30)?;
-        let buffer = bytes("buffer_bytes_max", self.buffer_bytes_max.as_deref(), memory_bytes / 4)?;
+        let share = |key: &str, text: &Option<String>| {
+            text.as_deref().map(|text| bytes(key, Some(text), 0)).transpose()
+        };
+        let named = Overrides {
+            buffer: share("buffer_bytes_max", &self.buffer_bytes_max)?,
+            bodies: share("bodies_bytes_max", &self.bodies_bytes_max)?,
+            tail: share("tail_bytes_max", &self.tail_bytes_max)?,
+            cache: share("cache_memory_bytes", &self.cache_memory_bytes)?,
+            reads: share("reads_bytes_max", &self.reads_bytes_max)?,
+        };
+        let budget = Budget::split(bytes("memory", self.memory.as_deref(), 1 << 30)?, &named)?;
+        let request_bytes_max = (16 << 20).min(budget.bodies / 2).min(budget.buffer);
         let cache_bytes = bytes("cache_bytes", self.cache_bytes.as_deref(), 16 << 30)?;
-        let cache_memory_bytes =
-            bytes("cache_memory_bytes", self.cache_memory_bytes.as_deref(), memory_bytes / 4)?;
+        let cache_memory_bytes = budget.cache;
         let settings = Settings {
             store,
             listen_asked: self.listen.is_some(),
             listen: self.listen.unwrap_or_else(|| "127.0.0.1:7777".to_owned()),
-            memory_bytes,
+            budget,
             log_format: self.log_format.unwrap_or_default(),
             token: self.token.filter(|token| !token.is_empty()),
             insecure: self.insecure.unwrap_or(false),
@@ -218,11 +239,10 @@ impl ProcessArgs {
             request_bytes_max: usize::try_from(bytes(
                 "request_bytes_max",
                 self.request_bytes_max.as_deref(),
-                16 << 20,
+                request_bytes_max,
             )?)?,
             flush_bytes_max: bytes("flush_bytes_max", self.flush_bytes_max.as_deref(), 64 << 20)?,
             inline_bytes_max: bytes("inline_bytes_max", self.inline_bytes_max.as_deref(), 8 << 20)?,
-            buffer_bytes_max: usize::try_from(buffer)?,
             request_deadline: duration(
                 "request_deadline",
                 self.request_deadline.as_deref(),
@@ -242,28 +262,18 @@ impl ProcessArgs {
 impl Settings {
     /// Every limit is checked against its neighbours.
     fn check_relations(&self) -> anyhow::Result<()> {
+        let request = self.request_bytes_max as u64;
         ensure!(
-            self.memory_bytes >= 64 << 20,
-            "memory is {}, but at least 64MiB are needed",
-            ByteSize(self.memory_bytes)
-        );
-        ensure!(
-            self.buffer_bytes_max as u64 <= self.memory_bytes,
-            "buffer_bytes_max is {}, above memory, which is {}",
-            ByteSize(self.buffer_bytes_max as u64),
-            ByteSize(self.memory_bytes)
-        );
-        ensure!(
-            self.request_bytes_max <= self.buffer_bytes_max,
+            request <= self.budget.buffer,
             "request_bytes_max is {}, above buffer_bytes_max, which is {}: no such request could ever be taken",
-            ByteSize(self.request_bytes_max as u64),
-            ByteSize(self.buffer_bytes_max as u64)
+            ByteSize(request),
+            ByteSize(self.budget.buffer)
         );
         ensure!(
-            self.cache_memory_bytes as u64 <= self.memory_bytes,
-            "cache_memory_bytes is {}, above memory, which is {}",
-            ByteSize(self.cache_memory_bytes as u64),
-            ByteSize(self.memory_bytes)
+            request.saturating_mul(2) <= self.budget.bodies,
+            "request_bytes_max is {}, above half of bodies_bytes_max, which is {}: such a body could never be unpacked",
+            ByteSize(request),
+            ByteSize(self.budget.bodies)
         );
         ensure!(
             self.cache_dir.is_none() || self.cache_bytes >= SSD_BYTES_MIN,

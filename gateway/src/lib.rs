@@ -13,6 +13,7 @@ pub mod consume;
 pub mod error;
 pub mod flight;
 pub mod http;
+pub mod memory;
 pub mod metrics;
 pub mod peers;
 pub mod produce;

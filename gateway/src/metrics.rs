@@ -21,6 +21,12 @@ pub(crate) fn text(registry: &Registry) -> String {
     }
 }
 
+/// What is told of each share of the memory, labelled `share`: see [`crate::memory::Ledger`].
+pub(crate) const MEMORY: [(&str, &str); 2] = [
+    ("frazil_memory_bytes", "Bytes of each share of the memory that are held"),
+    ("frazil_memory_bytes_max", "Bytes of each share of the memory"),
+];
+
 /// A stage of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckStage {

@@ -5,6 +5,7 @@
 pub mod encode;
 pub mod filter;
 pub(crate) mod follow;
+pub mod kept;
 pub mod position;
 pub mod reader;
 mod scan;

@@ -45,6 +45,11 @@ impl Position {
     pub fn get(&self, bucket: Bucket) -> Option<Offset> {
         self.0.get(&bucket).copied()
     }
+
+    /// Names the next offset of a bucket.
+    pub(crate) fn set(&mut self, bucket: Bucket, next: Offset) {
+        self.0.insert(bucket, next);
+    }
 }
 
 impl FromStr for Position {

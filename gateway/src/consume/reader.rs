@@ -62,6 +62,8 @@ pub struct ReadPage {
     pub schema: SchemaRef,
     /// The rows, bucket by bucket, ascending in each.
     pub batches: Vec<RecordBatch>,
+    /// Of each batch: its bucket, and the offset from which its place was read.
+    pub starts: Vec<(Bucket, Offset)>,
     /// How many.
     pub rows: usize,
     /// Where to go on, for every bucket that was asked for.
@@ -134,7 +136,7 @@ async fn read_pinned(
 ) -> Result<ReadPage> {
     let schema = output_schema(&table.spec, &request.columns);
     let mut next = request.from.clone();
-    let mut batches = Vec::new();
+    let (mut batches, mut starts) = (Vec::new(), Vec::new());
     let (mut rows_left, mut bytes_left) = (request.rows_max, request.bytes_max);
     let mut waiting: Vec<(Bucket, Range<Offset>)> = available(table, &request.from);
     while let Some((bucket, offsets)) = waiting.pop() {
@@ -148,18 +150,21 @@ async fn read_pinned(
         let places = replica.places(&key, offsets.start..end).await?;
         let places = cut_to_bytes(places, &user_columns(&table.spec, request), &mut bytes_left);
         let end = places.last().map_or(offsets.start, |place| place.offsets.end);
-        let mut read = stream::iter(
-            places.into_iter().map(|place| read_place((replica, tail), table, key, place, request, &schema)),
-        )
-        .buffered(FETCHES);
-        while let Some(found) = read.try_next().await? {
+        let schema = &schema;
+        let reads = places.into_iter().map(|place| async move {
+            let start = place.offsets.start;
+            read_place((replica, tail), table, key, place, request, schema).await.map(|found| (start, found))
+        });
+        let mut read = stream::iter(reads).buffered(FETCHES);
+        while let Some((start, found)) = read.try_next().await? {
+            starts.extend(found.iter().map(|_| (bucket, start)));
             rows_left = rows_left.saturating_sub(found.iter().map(RecordBatch::num_rows).sum());
             batches.extend(found);
         }
         next.insert(bucket, end);
     }
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
-    Ok(ReadPage { schema, batches, rows, next, ruled_out_bytes: 0 })
+    Ok(ReadPage { schema, batches, starts, rows, next, ruled_out_bytes: 0 })
 }
 
 /// What there is to read, the last to be read first. No further than the table as it is given: later rows may be in a later schema.

@@ -95,18 +95,21 @@ pub(super) async fn scan(
         bytes: BYTES_MAX,
     };
     let mut next = request.from.clone();
+    let mut starts = Vec::new();
     let mut waiting = available(table, &request.from);
     while let Some((bucket, offsets)) = waiting.pop() {
         if scan.is_done() {
             break;
         }
+        let start = offsets.start;
         let end = scan.bucket(bucket, offsets, waiting.len()).await?;
+        starts.resize(scan.found.batches.len(), (bucket, start));
         next.insert(bucket, end);
     }
     let Found { batches, ruled_out_bytes, .. } = scan.found;
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
     let schema = output_schema(&table.spec, &request.columns);
-    Ok(ReadPage { schema, batches, rows, next, ruled_out_bytes })
+    Ok(ReadPage { schema, batches, starts, rows, next, ruled_out_bytes })
 }
 
 impl Scan<'_> {

@@ -6,11 +6,12 @@
 //! * each route is in `/openapi.json`, and nothing else is.
 //!
 //! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
-//! `tables`, `rows`, `offsets`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
+//! `tables`, `rows`, `offsets`, `groups`, `write`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
 mod alter;
 mod databases;
 mod evolved;
+mod groups;
 mod offsets;
 mod process;
 pub(crate) mod request;
@@ -18,6 +19,7 @@ mod rows;
 pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +36,9 @@ use self::process::{fallback, health, members, openapi};
 use self::request::body::Bodies;
 use self::request::guard;
 use crate::app::Application;
+use crate::consume::kept::KeptPages;
 use crate::flight;
+use crate::memory::Share;
 use crate::peers::grpc::{self, Member};
 use crate::produce::decode::Limits;
 
@@ -48,8 +52,10 @@ pub struct Options {
     pub token: Option<String>,
     /// The most bytes of a request's body.
     pub request_bytes_max: usize,
-    /// The most bytes of all bodies that are in memory at once.
-    pub bodies_bytes_max: usize,
+    /// What all bodies that are in memory take.
+    pub bodies: Share,
+    /// Where followers' pages wait for their clients.
+    pub follows: KeptPages,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
     /// How long a produce may take if the client does not say.
@@ -78,7 +84,8 @@ impl Default for Options {
         Self {
             token: None,
             request_bytes_max: 16 << 20,
-            bodies_bytes_max: 64 << 20,
+            bodies: Share::new(64 << 20),
+            follows: KeptPages::new(16 << 20),
             body_timeout: Duration::from_secs(25),
             request_deadline: Duration::from_secs(25),
             decode: Limits::default(),
@@ -93,7 +100,8 @@ impl std::fmt::Debug for Options {
         f.debug_struct("Options")
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("request_bytes_max", &self.request_bytes_max)
-            .field("bodies_bytes_max", &self.bodies_bytes_max)
+            .field("bodies", &self.bodies)
+            .field("follows", &self.follows)
             .field("body_timeout", &self.body_timeout)
             .field("request_deadline", &self.request_deadline)
             .field("decode", &self.decode)
@@ -141,6 +149,9 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(rows::produce, rows::consume))
         .routes(routes!(rows::changes))
         .routes(routes!(offsets::offsets))
+        .routes(routes!(write::write))
+        .routes(routes!(groups::list))
+        .routes(routes!(groups::describe, groups::store, groups::delete))
 }
 
 /// The routes about the process itself.

@@ -26,12 +26,13 @@ use crate::consume::encode::projection::Projection;
 use crate::consume::follow::{PLACE, Style, follow};
 use crate::consume::position::Position;
 use crate::error::{Kind, Problem};
+use crate::memory::Held;
 use crate::produce::decode::infer::infer;
-use crate::produce::decode::{Format, decode};
+use crate::produce::decode::{Format, Limits, decode};
 use crate::worker::on_worker;
 
 /// How often a request is looked at again because its table was created or altered meanwhile.
-const CHANGES_MAX: usize = 3;
+pub(super) const CHANGES_MAX: usize = 3;
 
 /// Appends rows to a log table: all of them or none, answered when durable.
 #[utoipa::path(post, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
@@ -65,17 +66,18 @@ pub(super) async fn produce(
     for _ in 0..CHANGES_MAX {
         let target = target(&doors, &db, &table, params.create).await?;
         let began = tokio::time::Instant::now();
-        let (batch, create) = match rows(&doors, format, admitted.bytes.clone(), target.as_ref()).await {
-            Ok(rows) => rows,
-            Err(problem) if problem.kind() == Kind::InvalidRows => match &target {
-                Some(known) => {
-                    changed_since(&doors, &db, known, problem).await?;
-                    continue;
-                }
-                None => return Err(problem),
-            },
-            Err(problem) => return Err(problem),
-        };
+        let (batch, create) =
+            match rows(doors.options.decode, format, admitted.bytes.clone(), target.as_ref()).await {
+                Ok(rows) => rows,
+                Err(problem) if problem.kind() == Kind::InvalidRows => match &target {
+                    Some(known) => {
+                        changed_since(&doors, &db, known, problem).await?;
+                        continue;
+                    }
+                    None => return Err(problem),
+                },
+                Err(problem) => return Err(problem),
+            };
         let decode_time = began.elapsed();
         let buckets = target.as_ref().map_or(1, |table| table.spec.buckets);
         let created = create.as_ref().map(|spec| format!("{table} ({})", columns_sql(&spec.schema)));
@@ -114,7 +116,12 @@ pub(super) async fn produce(
 }
 
 /// The table to append to; none if it is to be created.
-async fn target(doors: &Doors, db: &Name, table: &Name, create: bool) -> Result<Option<Table>, Problem> {
+pub(super) async fn target(
+    doors: &Doors,
+    db: &Name,
+    table: &Name,
+    create: bool,
+) -> Result<Option<Table>, Problem> {
     match doors.app.table(db, table).await {
         Ok(table) => Ok(Some(table)),
         Err(problem) if create && problem.kind() == Kind::NoSuchTable => Ok(None),
@@ -123,13 +130,12 @@ async fn target(doors: &Doors, db: &Name, table: &Name, create: bool) -> Result<
 }
 
 /// The rows of a body, and the table that they would create.
-async fn rows(
-    doors: &Doors,
+pub(super) async fn rows(
+    limits: Limits,
     format: Format,
     body: Bytes,
     target: Option<&Table>,
 ) -> Result<(RecordBatch, Option<TableSpec>), Problem> {
-    let limits = doors.options.decode;
     let known: Option<Schema> = target.map(|table| table.spec.schema.clone());
     on_worker(body.len(), move || match known {
         Some(schema) => Ok((decode(format, &body, &schema, &limits)?, None)),
@@ -180,6 +186,7 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
 #[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
     params(
         ("from" = Option<String>, Query, description = "earliest (default), latest, an offset, a position (0:43,1:17), a time (RFC 3339) or how long ago (-15m)"),
+        ("group" = Option<String>, Query, description = "begin where this group stands, and at `from` in buckets where it does not"),
         ("bucket" = Option<u32>, Query, description = "only this bucket"),
         ("columns" = Option<String>, Query, description = "names, * and __bucket, __offset, __timestamp, __op"),
         ("filter" = Option<String>, Query, description = "only rows of which this SQL is true: comparisons, AND, OR, NOT, IN, BETWEEN, IS NULL, LIKE 'p%'; a page may then be empty and Frazil-Next has moved"),
@@ -233,7 +240,8 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
     if params.follow || params.events {
         let style = params.style();
         let (app, columns) = (Arc::clone(&doors.app), params.columns);
-        let body = Body::from_stream(follow(app, request, columns, &projection, style, page));
+        let kept = doors.options.follows.clone();
+        let body = Body::from_stream(follow(app, request, columns, &projection, style, (page, kept)));
         let content_type = if style == Style::Events { EVENTS } else { params.format.content_type() };
         // Nobody on the way may keep a stream to himself until it ends.
         let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache")];
@@ -241,10 +249,11 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
     }
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
     let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();
-    let body = on_worker(size, move || {
-        Encoder::new(projection.columns().to_vec()).answer(params.format, &page.batches)
-    })
-    .await?;
+    let Page { batches, held, .. } = page;
+    let body =
+        on_worker(size, move || Encoder::new(projection.columns().to_vec()).answer(params.format, &batches))
+            .await?;
+    let body = Bytes::from_owner(Answer { bytes: body.into(), _held: held });
     let mut response = ([(header::CONTENT_TYPE, params.format.content_type())], body).into_response();
     let next =
         HeaderValue::from_str(&next).map_err(|_| Problem::internal("a position is not a header's text"))?;
@@ -253,6 +262,18 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
         .headers_mut()
         .insert("frazil-caught-up", HeaderValue::from_static(if caught_up { "true" } else { "false" }));
     Ok(response)
+}
+
+/// The bytes of an answer; its memory is given back when the client has taken them.
+struct Answer {
+    bytes: Bytes,
+    _held: Option<Arc<Held>>,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// The first page. Looked up again while the table changes meanwhile, or while this gateway has not heard of a column.

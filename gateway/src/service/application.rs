@@ -175,6 +175,10 @@ impl Application for Gateway {
         self.append(request, &admission).await
     }
 
+    async fn write(&self, request: app::Write) -> Result<app::WriteAck, Problem> {
+        self.write_all(request, &app::Admission::default()).await
+    }
+
     async fn consume(&self, request: app::Consume) -> Result<app::Page, Problem> {
         self.read_page(request).await
     }
@@ -190,6 +194,27 @@ impl Application for Gateway {
             latest: known.rows_tail(Bucket(bucket)).next,
         };
         Ok((0..known.spec.buckets).map(offsets).collect())
+    }
+
+    async fn groups(&self, database: &Name, list: app::GroupList) -> Result<app::Groups, Problem> {
+        self.list_groups(database, list).await
+    }
+
+    async fn group(&self, database: &Name, group: &Name) -> Result<app::Group, Problem> {
+        self.read_group(database, group).await
+    }
+
+    async fn store_group(&self, request: app::StoreGroup) -> Result<Ensured<app::Group>, Problem> {
+        self.store_positions(request).await
+    }
+
+    async fn delete_group(
+        &self,
+        database: &Name,
+        group: &Name,
+        if_generation: Option<u64>,
+    ) -> Result<(), Problem> {
+        self.remove_group(database, group, if_generation).await
     }
 
     async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem> {
@@ -209,6 +234,7 @@ impl Application for Gateway {
             "store": parts.store.description(),
             "store_requests": parts.store.metrics().requests_total(),
             "last_error": self.inner.health.read_only(),
+            "memory": parts.memory.to_json(),
             "databases": databases,
             "members": self.members(),
         }))
@@ -300,7 +326,7 @@ pub(super) fn describe_table(database: &Name, table: &tables::Table) -> app::Tab
 }
 
 fn database_status(open: &Database) -> Value {
-    let (buffered, buffer_max) = open.ingress().buffered();
+    let (hedges_sent, hedges_won) = open.ingress().committer().hedger().counts();
     let fold = open.replica().fold();
     json!({
         "database": open.name().to_string(),
@@ -311,7 +337,7 @@ fn database_status(open: &Database) -> Value {
         "checkpoint": fold.pages.last().map(|page| page.to),
         "places_in_memory": fold.places_in_memory(),
         "pushed_to": open.ingress().is_pushed_to(),
-        "buffer_bytes": buffered,
-        "buffer_bytes_max": buffer_max,
+        "hedges_sent": hedges_sent,
+        "hedges_won": hedges_won,
     })
 }

@@ -2,20 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::record_batch::RecordBatch;
 use frazil_log::id::{Bucket, Name, Offset, TimeMicros};
 use frazil_log::state::tables::{BucketTail, Table};
 use tokio::time::{Instant, sleep_until};
 
 use super::Gateway;
 use super::database::Database;
+use super::groups::stored_offsets;
 use super::problems::{no_such_table, schema_changed};
 use crate::app::{Consume, Page};
 use crate::consume::position::{From, Position};
 use crate::consume::reader::{ReadPage, ReadRequest, read};
 use crate::consume::seek::first_at;
 use crate::error::{Kind, Problem};
+use crate::memory::Held;
+
+/// How long a read waits for memory before it is refused.
+const MEMORY_WAIT: Duration = Duration::from_secs(5);
+
+/// As large a row is taken to be before it is read.
+const ROW_BYTES: usize = 4 << 10;
 
 /// A waiting read looks for slots of other gateways this often; any number of them cost one request each.
 const POLL_PAUSE: Duration = Duration::from_millis(400);
@@ -26,7 +36,7 @@ impl Gateway {
         let deadline = Instant::now() + request.wait;
         let table = pinned_table(&database, &request)?;
         let mut read_request = ReadRequest {
-            from: self.resolve(&database, &table, &request.from, request.bucket).await?,
+            from: self.begin(&database, &table, &request).await?,
             columns: request.columns.clone(),
             rows_max: request.limit,
             bytes_max: request.bytes_max as u64,
@@ -58,6 +68,8 @@ impl Gateway {
             }
             // As it is folded now: the read goes no further than this.
             let table = pinned_table(&database, &request)?;
+            let ahead = rows_ahead(&database, &table, &read_request.from);
+            let mut held = self.take_memory(&request, ahead).await?;
             let page = match read(database.replica(), &self.inner.parts.tail, &table, &read_request).await {
                 Ok(page) => page,
                 // The rows are gone since they expired: the look above says so.
@@ -67,18 +79,36 @@ impl Gateway {
                 }
                 Err(error) => return Err(error.into()),
             };
+            held.shrink(page.batches.iter().map(RecordBatch::get_array_memory_size).sum());
             let caught_up = confirms && rows_ahead(&database, &table, &page.next) == 0;
             self.inner.parts.metrics.filter_skipped_bytes_total.inc_by(page.ruled_out_bytes);
             let moved_on = caught_up || request.filter.is_some();
             if page.rows > 0 || (moved_on && Instant::now() >= deadline) {
                 self.inner.parts.metrics.rows_consumed_total.inc_by(page.rows as u64);
-                return Ok(Page { batches: page.batches, next: Position(page.next), caught_up });
+                return Ok(Page {
+                    batches: page.batches,
+                    starts: page.starts,
+                    next: Position(page.next),
+                    caught_up,
+                    held: Some(Arc::new(held)),
+                });
             }
+            drop(held);
             if caught_up {
                 wait_for_rows(&database, &table, &page, deadline).await?;
             }
             read_request.from = page.next;
         }
+    }
+
+    /// Memory for a read of at most so many rows: what it may become is held while it is read, what it is from then on.
+    async fn take_memory(&self, request: &Consume, rows: u64) -> Result<Held, Problem> {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX).min(request.limit);
+        let bytes = request.bytes_max.min(rows.saturating_mul(ROW_BYTES));
+        let held = self.inner.parts.reads.take(bytes, Instant::now() + MEMORY_WAIT).await;
+        held.ok_or_else(|| {
+            Problem::new(Kind::Overloaded, "the gateway reads and sends as many rows as its memory allows")
+        })
     }
 }
 
@@ -95,7 +125,27 @@ impl Gateway {
         self.resolve(&database, &table, from, None).await.map(Position)
     }
 
-    /// Where each bucket asked for begins.
+    /// Where each bucket begins: where the group stands, else at `from`.
+    async fn begin(
+        &self,
+        database: &Database,
+        table: &Table,
+        request: &Consume,
+    ) -> Result<BTreeMap<Bucket, Offset>, Problem> {
+        let mut begin = self.resolve(database, table, &request.from, request.bucket).await?;
+        if let Some(group) = &request.group {
+            // Another gateway may have stored it a moment ago.
+            database.replica().confirm_tail().await?;
+            for (bucket, stored) in stored_offsets(database, group, table.id) {
+                if let Some(offset) = begin.get_mut(&bucket) {
+                    *offset = stored;
+                }
+            }
+        }
+        Ok(begin)
+    }
+
+    /// What `from` means for each bucket asked for.
     async fn resolve(
         &self,
         database: &Database,

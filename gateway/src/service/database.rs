@@ -22,9 +22,8 @@ pub struct Database {
 
 impl Database {
     pub(super) async fn open(parts: &Parts, health: &Arc<Health>, name: &Name) -> Result<Self> {
-        let replica =
-            Replica::open(parts.store.clone(), name.clone(), parts.env.clone(), parts.protocol.clone())
-                .await?;
+        let (store, env, protocol) = (parts.store.clone(), parts.env.clone(), parts.protocol.clone());
+        let replica = Replica::open_beside(store, name.clone(), env, protocol, parts.pages.clone()).await?;
         if let Some((made, here)) = replica.moved_from() {
             tracing::warn!(database = %name, made, here, "this log was made elsewhere: if this is a copy, whoever writes the original writes a different log");
         }

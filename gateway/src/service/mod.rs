@@ -11,6 +11,7 @@ mod application;
 mod cluster;
 mod consume;
 mod database;
+mod groups;
 mod member;
 mod problems;
 mod produce;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use frazil_log::commit::create::create_log;
+use frazil_log::commit::index::PageCache;
 use frazil_log::env::{Env, Moment};
 use frazil_log::error::Result;
 use frazil_log::format::commit::WriterInfo;
@@ -32,6 +34,7 @@ use prometheus_client::registry::Registry;
 
 pub use self::database::Database;
 use crate::consume::tail::TailRing;
+use crate::memory::{Ledger, Share};
 use crate::metrics::Metrics;
 use crate::produce::health::Health;
 use crate::produce::ingress::IngressOptions;
@@ -49,6 +52,12 @@ pub struct Parts {
     pub writer: WriterInfo,
     /// Limits of each database's way in.
     pub ingress: IngressOptions,
+    /// What reading and encoding rows takes.
+    pub reads: Share,
+    /// What index pages take, all databases together.
+    pub pages: PageCache,
+    /// Where the memory goes.
+    pub memory: Ledger,
     /// Where everything is counted.
     pub registry: Arc<Registry>,
     /// What it counts itself.

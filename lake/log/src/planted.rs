@@ -56,6 +56,12 @@ pub enum Bug {
     AlterUnversioned,
     /// Rule 7 off: rows expire wherever the bucket begins meanwhile.
     ExpiryUnconditional,
+    /// Rule 2 off: a proposal that is refused keeps the entries before the refused one.
+    PartsApplied,
+    /// The expected position of a group is not compared.
+    ExpectedPositionOff,
+    /// Rule 7 off: a group takes writes of an earlier group of its name.
+    GenerationOff,
 }
 
 /// The set of planted bugs.

@@ -13,7 +13,7 @@ use clap::Subcommand;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: frazil bench ack --store memory:// --wrap s3-like")]
+#[command(after_help = "Example: frazil bench ack --store s3-like")]
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Verb,

@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// Where to begin: earliest, latest, an offset (42), a position (0:42,1:17), a time (2026-01-02T03:04:05Z) or how long ago (-15m)
     #[arg(long, value_name = "POSITION", default_value = "earliest", allow_hyphen_values = true)]
     from: String,
+    /// Begin where this group stands; --from is for buckets where it does not. Reading stores nothing: see `frazil group set`
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
     /// The columns, also __bucket, __offset and __timestamp; * is all of the table's own
     #[arg(long, value_name = "COLUMNS")]
     columns: Option<String>,
@@ -175,6 +178,9 @@ impl<W: Write> Reader<W> {
         let mut request = self.client.request(Method::GET, &self.args.table.path(&["rows"]));
         request = request.query("from", from).query("format", self.sink.wire_format());
         request = request.query("limit", page.to_string());
+        if let Some(group) = self.args.group.as_ref().filter(|_| self.next.is_none()) {
+            request = request.query("group", group);
+        }
         if let Some(columns) = &self.args.columns {
             request = request.query("columns", columns);
         }

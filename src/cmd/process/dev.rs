@@ -36,7 +36,7 @@ fn banner(running: &Running, settings: &Settings) {
         ""
     };
     let auth = if settings.token.is_some() { "auth token" } else { "auth off (loopback only)" };
-    let memory = ByteSize(settings.memory_bytes);
+    let memory = ByteSize(settings.budget.memory);
     print_banner(&[
         format!(
             "frazil {}  http+flight {url}   data {path}{fsync}   memory {memory}   {auth}",

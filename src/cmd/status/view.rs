@@ -34,8 +34,8 @@ const PUT_SLOW_SECONDS: f64 = 1.0;
 /// The store is called faulty from this share of failed requests on.
 const ERROR_SHARE_HIGH: f64 = 0.01;
 
-/// The buffer is called full from this share on.
-const BUFFER_SHARE_HIGH: f64 = 0.8;
+/// A share of the memory is called full from here on.
+const MEMORY_SHARE_HIGH: f64 = 0.8;
 
 /// The document that programs get.
 pub(super) fn document(url: &str, state: Option<&str>, cluster: &Value, metrics: &Metrics) -> Value {
@@ -136,12 +136,8 @@ fn hint(document: &Map<String, Value>) -> Option<String> {
             100.0 * errors / requests
         ));
     }
-    if let Some((database, share)) = fullest_buffer(cluster).filter(|(_, share)| *share >= BUFFER_SHARE_HIGH)
-    {
-        let percent = 100.0 * share;
-        return Some(format!(
-            "the buffer of {database} is {percent:.0} % full: rows come faster than they are written"
-        ));
+    if let Some((share, part, words)) = fullest(cluster) {
+        return Some(format!("the memory for {share} is {:.0} % full: {words}", 100.0 * part));
     }
     if let Some(p99) = put_p99.filter(|p99| *p99 >= PUT_SLOW_SECONDS) {
         return Some(format!("the store is slow: p99 of a PUT is {}", number::seconds(p99)));
@@ -151,11 +147,18 @@ fn hint(document: &Map<String, Value>) -> Option<String> {
     Some(known.1.to_owned())
 }
 
-fn fullest_buffer(cluster: &Value) -> Option<(&str, f64)> {
-    let databases = cluster["databases"].as_array().into_iter().flatten();
-    let filled = databases.filter_map(|database| {
-        let (bytes, max) = (database["buffer_bytes"].as_f64()?, database["buffer_bytes_max"].as_f64()?);
-        (max > 0.0).then(|| (database["database"].as_str().unwrap_or("?"), bytes / max))
+/// The fullest of the shares that make somebody wait; caches are meant to be full.
+fn fullest(cluster: &Value) -> Option<(&'static str, f64, &'static str)> {
+    const WAITED_FOR: [(&str, &str); 3] = [
+        ("buffer", "rows come faster than they are written"),
+        ("bodies", "requests come faster than they are decoded"),
+        ("reads", "rows are asked for faster than clients take them"),
+    ];
+    let shares = cluster["memory"].as_array().into_iter().flatten();
+    let filled = shares.filter_map(|share| {
+        let (name, words) = WAITED_FOR.iter().find(|(name, _)| share["share"] == *name)?;
+        let (bytes, max) = (share["bytes"].as_f64()?, share["bytes_max"].as_f64()?);
+        (max > 0.0 && bytes / max >= MEMORY_SHARE_HIGH).then_some((*name, bytes / max, *words))
     });
     filled.max_by(|a, b| a.1.total_cmp(&b.1))
 }
@@ -179,6 +182,7 @@ pub(super) fn for_people(document: &Value) -> String {
         line(&mut text, "last error", error);
     }
     section(&mut text, &databases(cluster));
+    section(&mut text, &memory(cluster));
     section(&mut text, &operations(&document["store"]));
     section(&mut text, &ack_stages(document));
     if let Some(hint) = document["hint"].as_str() {
@@ -201,14 +205,24 @@ fn section(text: &mut String, listing: &Option<Listing>) {
 
 fn databases(cluster: &Value) -> Option<Listing> {
     let databases = cluster["databases"].as_array().filter(|databases| !databases.is_empty())?;
-    let mut listing = Listing::new(&["database", "next slot", "checkpoint", "tables", "producers", "buffer"]);
+    let mut listing = Listing::new(&["database", "next slot", "checkpoint", "tables", "producers", "hedges"]);
     for database in databases {
-        let bytes = |member: &str| database[member].as_u64().map(number::bytes);
-        let buffer = bytes("buffer_bytes").zip(bytes("buffer_bytes_max"));
-        let buffer = buffer.map_or(Value::Null, |(bytes, max)| json!(format!("{bytes} of {max}")));
+        let hedges = database["hedges_sent"].as_u64().zip(database["hedges_won"].as_u64());
+        let hedges = hedges.map_or(Value::Null, |(sent, won)| json!(format!("{won} of {sent} won")));
         let [name, slot, checkpoint, tables, producers] =
             ["database", "slot", "checkpoint", "tables", "producers"].map(|member| database[member].clone());
-        listing.push(vec![name, slot, checkpoint, tables, producers, buffer]);
+        listing.push(vec![name, slot, checkpoint, tables, producers, hedges]);
+    }
+    Some(listing)
+}
+
+fn memory(cluster: &Value) -> Option<Listing> {
+    let shares = cluster["memory"].as_array().filter(|shares| !shares.is_empty())?;
+    let mut listing = Listing::new(&["memory", "held", "at most"]);
+    for share in shares {
+        let bytes =
+            |member: &str| share[member].as_u64().map_or(Value::Null, |bytes| json!(number::bytes(bytes)));
+        listing.push(vec![share["share"].clone(), bytes("bytes"), bytes("bytes_max")]);
     }
     Some(listing)
 }
@@ -292,7 +306,9 @@ mod tests {
     fn cluster() -> Value {
         json!({"version": "0.1.0", "uptime_seconds": 3720, "state": "ready", "store": "s3://b/p", "last_error": null,
             "databases": [{"database": "default", "slot": 1187, "checkpoint": 1000, "tables": 2, "producers": 3,
-                "buffer_bytes": 1024, "buffer_bytes_max": 67_108_864}]})
+                "hedges_sent": 4, "hedges_won": 3}],
+            "memory": [{"share": "buffer", "bytes": 1024, "bytes_max": 67_108_864},
+                {"share": "tail", "bytes": 1_048_576, "bytes_max": 1_048_576}]})
     }
 
     #[test]
@@ -302,8 +318,11 @@ mod tests {
             for_people(&document),
             " gateway     http://x:1   ready   frazil 0.1.0   up 1 h 2 min\n \
               store       s3://b/p\n\n \
-              database  next slot  checkpoint  tables  producers  buffer\n \
-              default        1187        1000       2          3  1 KiB of 64 MiB\n\n \
+              database  next slot  checkpoint  tables  producers  hedges\n \
+              default        1187        1000       2          3  3 of 4 won\n\n \
+              memory  held   at most\n \
+              buffer  1 KiB  64 MiB\n \
+              tail    1 MiB  1 MiB\n\n \
               store  requests  errors  moved   p50    p99\n \
               GET    1,208     0       ·       ·      ·\n \
               PUT    992       2       84 MiB  30 ms  40 ms\n\n \
@@ -332,8 +351,8 @@ mod tests {
         let failing = SCRAPE.replace("\"error\"} 2", "\"error\"} 2000");
         assert!(hint("ready", &cluster(), &failing).contains("% of the store's requests fail"));
         let mut full = cluster();
-        full["databases"][0]["buffer_bytes"] = json!(60_000_000);
-        assert!(hint("ready", &full, SCRAPE).contains("buffer of default is 89 % full"));
+        full["memory"][0]["bytes"] = json!(60_000_000);
+        assert!(hint("ready", &full, SCRAPE).contains("memory for buffer is 89 % full: rows come faster"));
         assert_eq!(hint("ready", &cluster(), ""), "", "nothing happened yet: nothing to say");
     }
 

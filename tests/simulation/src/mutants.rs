@@ -145,8 +145,13 @@ fn hedging(scenario: Scenario) -> Scenario {
     stormy(scenario).weigh(&[(Act::HandOver, 0), (Act::Plain, 60), (Act::Produce, 0), (Act::Freeze, 0)])
 }
 
+/// Workers of groups through several gateways.
+fn in_groups(scenario: Scenario) -> Scenario {
+    traffic(scenario).weigh(&[(Act::Group, 60), (Act::HandOver, 0)])
+}
+
 /// The traces: nineteen of the model, then those of what was built on it.
-pub(crate) const MUTANTS: [Mutant; 27] = [
+pub(crate) const MUTANTS: [Mutant; 30] = [
     Mutant {
         trace: "A-x1",
         bugs: &[Bug::NamesOff],
@@ -362,6 +367,30 @@ pub(crate) const MUTANTS: [Mutant; 27] = [
         kinds: &[Kind::BytesGone, Kind::Stopped],
         shape: None,
         lean: reading_back,
+    },
+    Mutant {
+        trace: "G-x1",
+        bugs: &[Bug::PartsApplied],
+        story: "a request is taken entry by entry: its position is refused, its rows are in the log",
+        kinds: &[Kind::RefusedInLog],
+        shape: None,
+        lean: in_groups,
+    },
+    Mutant {
+        trace: "G-x2",
+        bugs: &[Bug::ExpectedPositionOff],
+        story: "the expected position is not compared: of two workers who read the same rows both store what they made of them",
+        kinds: &[Kind::LostUpdate],
+        shape: None,
+        lean: in_groups,
+    },
+    Mutant {
+        trace: "G-x3",
+        bugs: &[Bug::GenerationOff],
+        story: "the generation is not compared: a late write for a deleted group moves the one that was made after it",
+        kinds: &[Kind::ForeignGeneration],
+        shape: None,
+        lean: in_groups,
     },
 ];
 

@@ -23,6 +23,13 @@ use frazil_log::schema::arrow_form::arrow_field;
 
 use crate::error::Problem;
 
+/// A time as it stands in JSON: RFC 3339 with microseconds.
+pub(crate) fn timestamp_text(micros: i64) -> String {
+    let mut out = Vec::new();
+    text::push_timestamp(&mut out, micros, false, true);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

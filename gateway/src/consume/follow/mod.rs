@@ -2,17 +2,21 @@
 //!
 //! Invariants:
 //! * nothing is read ahead: the next rows are read when the client has taken the last ones;
+//! * rows become bytes a piece at a time, when the client wants them; what is not sent yet is kept only while there is room for it
+//!   ([`super::kept`]), and read again otherwise: each row is sent once, whatever goes meanwhile;
 //! * a stream that fails ends with the problem as its last line or event and an error, so that the connection is reset: a client
 //!   never takes a failure for the end;
 //! * an event's id is the position behind its row: who begins there misses nothing and gets nothing twice.
 
 mod events;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use frazil_log::id::Bucket;
 use futures::Stream;
 use futures::stream::unfold;
 use tokio::time::sleep;
@@ -20,7 +24,8 @@ use tokio::time::sleep;
 use super::encode::Encoder;
 use super::encode::projection::Projection;
 use super::filter::Filter;
-use super::position::From;
+use super::kept::{Kept, KeptPages};
+use super::position::{From, Position};
 use super::reader::OutputColumn;
 use crate::app::{Application, Consume, Page};
 use crate::error::{Kind, Problem};
@@ -49,24 +54,49 @@ pub(crate) const PLACE: [OutputColumn; 2] = [OutputColumn::Bucket, OutputColumn:
 /// What the last line gets to leave the process before the connection is reset.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
 
+/// The pause of a follower for whose rows there was no memory.
+const OVERLOADED_PAUSE: Duration = Duration::from_secs(1);
+
+/// About how many bytes become text at once. The connection queues up to sixteen such pieces for a client that does not read.
+const PIECE_BYTES: usize = 8 << 10;
+
 struct Follower {
     app: Arc<dyn Application>,
     request: Consume,
     /// The columns as they were asked for: looked up again when the table was altered.
     columns: String,
     encoder: Encoder,
+    kept: KeptPages,
+    /// Rows of a bucket, from where `request` begins, that were sent already.
+    skip: BTreeMap<Bucket, usize>,
     style: Style,
     state: State,
 }
 
 enum State {
     /// Rows that were read.
-    Page(Page),
+    Page(Page, Cursor),
+    /// The same, put away while the client takes the last piece.
+    Kept(Kept, Cursor, Resume),
     /// Rows must be read.
     Read,
     /// The problem was told: the connection must be reset.
     Failed(String),
     Done,
+}
+
+/// How far a page was sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    batch: usize,
+    row: usize,
+}
+
+/// Where to go on without the page.
+#[derive(Clone, Debug, Default)]
+struct Resume {
+    from: Position,
+    skip: BTreeMap<Bucket, usize>,
 }
 
 /// The rows of `first` and all that follow.
@@ -76,10 +106,11 @@ pub(crate) fn follow(
     columns: String,
     projection: &Projection,
     style: Style,
-    first: Page,
+    (first, kept): (Page, KeptPages),
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
     let encoder = Encoder::new(projection.columns().to_vec());
-    let follower = Follower { app, request, columns, encoder, style, state: State::Page(first) };
+    let state = State::Page(first, Cursor::default());
+    let follower = Follower { app, request, columns, encoder, style, kept, skip: BTreeMap::new(), state };
     unfold(follower, |mut follower| async move {
         let item = follower.next().await?;
         Some((item, follower))
@@ -89,46 +120,80 @@ pub(crate) fn follow(
 impl Follower {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
-            match std::mem::replace(&mut self.state, State::Done) {
+            let written = match std::mem::replace(&mut self.state, State::Done) {
                 State::Done => return None,
                 State::Failed(detail) => {
                     // An error drops what the connection has not sent yet: let the problem's line go first.
                     sleep(FLUSH_TIME).await;
                     return Some(Err(io::Error::other(detail)));
                 }
-                State::Read => match self.app.consume(self.request.clone()).await {
-                    Ok(page) => self.state = State::Page(page),
-                    Err(problem) if problem.kind() == Kind::SchemaChanged => match self.look_up_again().await
-                    {
-                        Ok(()) => self.state = State::Read,
-                        Err(problem) => return Some(Ok(self.fail(&problem))),
-                    },
-                    Err(problem) => return Some(Ok(self.fail(&problem))),
-                },
-                State::Page(page) => {
-                    self.request.from = From::Position(page.next.clone());
-                    let written = match self.style {
-                        Style::Lines => {
-                            self.request.wait = WAIT;
-                            self.lines(&page)
-                        }
-                        Style::Events => {
-                            self.request.wait = HEARTBEAT;
-                            events::write(&self.encoder, &page)
-                        }
-                    };
-                    match written {
-                        Ok(lines) => {
-                            self.state = State::Read;
-                            if !lines.is_empty() {
-                                return Some(Ok(Bytes::from(lines)));
-                            }
-                        }
-                        Err(problem) => return Some(Ok(self.fail(&problem))),
-                    }
+                State::Read => self.read().await.map(|()| Vec::new()),
+                State::Kept(kept, cursor, resume) => {
+                    self.reopen(&kept, cursor, resume);
+                    Ok(Vec::new())
                 }
+                State::Page(page, cursor) => self.write(page, cursor),
+            };
+            match written {
+                Ok(text) if text.is_empty() => {}
+                Ok(text) => return Some(Ok(Bytes::from(text))),
+                Err(problem) => return Some(Ok(self.fail(&problem))),
             }
         }
+    }
+
+    /// Reads the next page.
+    async fn read(&mut self) -> Result<(), Problem> {
+        self.state = match self.app.consume(self.request.clone()).await {
+            Ok(page) => State::Page(page, Cursor::default()),
+            // Others hold the memory: their rows come first.
+            Err(problem) if problem.kind() == Kind::Overloaded => {
+                sleep(OVERLOADED_PAUSE).await;
+                State::Read
+            }
+            Err(problem) if problem.kind() == Kind::SchemaChanged => {
+                self.look_up_again().await?;
+                State::Read
+            }
+            Err(problem) => return Err(problem),
+        };
+        Ok(())
+    }
+
+    /// Goes on with a page that was put away, or reads it again from where it was.
+    fn reopen(&mut self, kept: &Kept, cursor: Cursor, resume: Resume) {
+        self.state = match kept.take() {
+            Some(page) => State::Page(page, cursor),
+            None => {
+                self.request.from = From::Position(resume.from);
+                self.skip = resume.skip;
+                State::Read
+            }
+        };
+    }
+
+    /// Writes the next piece of a page; all of it, where each row tells its place: a page without rows is a heartbeat then.
+    fn write(&mut self, page: Page, mut cursor: Cursor) -> Result<Vec<u8>, Problem> {
+        self.request.group = None;
+        let text = match self.style {
+            Style::Lines => {
+                self.request.wait = WAIT;
+                self.piece(&page, &mut cursor)?
+            }
+            Style::Events => {
+                self.request.wait = HEARTBEAT;
+                cursor.batch = page.batches.len();
+                events::write(&self.encoder, &page)?
+            }
+        };
+        if cursor.batch < page.batches.len() {
+            let resume = self.resume_at(&page, cursor);
+            self.state = State::Kept(self.kept.keep(page), cursor, resume);
+        } else {
+            self.request.from = From::Position(page.next);
+            self.state = State::Read;
+        }
+        Ok(text)
     }
 
     /// The table was altered: the rows from here on come as it is now. A line says all its names itself, so nothing is lost.
@@ -147,12 +212,56 @@ impl Follower {
         Ok(())
     }
 
-    fn lines(&self, page: &Page) -> Result<Vec<u8>, Problem> {
+    /// The next piece of a page.
+    fn piece(&mut self, page: &Page, cursor: &mut Cursor) -> Result<Vec<u8>, Problem> {
         let mut lines = Vec::new();
-        for batch in &page.batches {
-            self.encoder.push_lines(&mut lines, batch)?;
+        let mut rows_at_once = 1;
+        while lines.len() < PIECE_BYTES
+            && let Some(batch) = page.batches.get(cursor.batch)
+        {
+            if cursor.row == 0 {
+                cursor.row = self.sent_before(page, cursor.batch).min(batch.num_rows());
+            }
+            let rows = rows_at_once.min(batch.num_rows() - cursor.row);
+            self.encoder.push_lines(&mut lines, &batch.slice(cursor.row, rows))?;
+            cursor.row += rows;
+            // Rows may be of any length: a few tell how many more are about enough.
+            rows_at_once = (rows_at_once * 2).min(256);
+            if cursor.row == batch.num_rows() {
+                *cursor = Cursor { batch: cursor.batch + 1, row: 0 };
+            }
         }
         Ok(lines)
+    }
+
+    /// How many rows of a batch were sent before, from a page that went.
+    fn sent_before(&mut self, page: &Page, batch: usize) -> usize {
+        let (Some((bucket, _)), Some(batch)) = (page.starts.get(batch), page.batches.get(batch)) else {
+            return 0;
+        };
+        let Some(left) = self.skip.get_mut(bucket) else { return 0 };
+        let sent = (*left).min(batch.num_rows());
+        *left -= sent;
+        if *left == 0 {
+            self.skip.remove(bucket);
+        }
+        sent
+    }
+
+    /// Where a page goes on at a cursor: at the start of the place that the row came of, and so many of its rows were sent.
+    fn resume_at(&self, page: &Page, cursor: Cursor) -> Resume {
+        let mut resume = Resume { from: page.next.clone(), skip: self.skip.clone() };
+        // Backwards, so that what is said last of a bucket is the first of its places that are left.
+        for (bucket, start) in page.starts.iter().skip(cursor.batch).rev() {
+            resume.from.set(*bucket, *start);
+        }
+        if let Some(current) = page.starts.get(cursor.batch) {
+            let earlier = page.starts.iter().zip(&page.batches).take(cursor.batch);
+            let of_this_place = earlier.filter(|(place, _)| *place == current);
+            let sent = of_this_place.map(|(_, batch)| batch.num_rows()).sum::<usize>() + cursor.row;
+            resume.skip.insert(current.0, sent);
+        }
+        resume
     }
 
     fn fail(&mut self, problem: &Problem) -> Bytes {

@@ -7,15 +7,13 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
 use super::encoding::{Encoding, Unpacked, unpack};
 use crate::error::{Kind, Problem};
 use crate::http::Options;
-
-/// Memory is counted in units of so many bytes.
-const UNIT_BYTES: usize = 1 << 10;
+use crate::memory::{Held, Share};
 
 /// What a body whose size is not known takes at first.
 const STEP_BYTES: usize = 64 << 10;
@@ -30,7 +28,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 /// Admits bodies while there is memory for them.
 #[derive(Debug)]
 pub(in crate::http) struct Bodies {
-    memory: Arc<Semaphore>,
+    memory: Share,
     bytes_max: usize,
     timeout: Duration,
 }
@@ -39,16 +37,16 @@ pub(in crate::http) struct Bodies {
 #[derive(Debug)]
 pub(in crate::http) struct Admitted {
     pub(in crate::http) bytes: Bytes,
-    _memory: OwnedSemaphorePermit,
+    _memory: Held,
 }
 
 impl Bodies {
     pub(in crate::http) fn new(options: &Options) -> Self {
         // A body of the largest size must always fit, also while it is unpacked.
         let largest = options.request_bytes_max.saturating_mul(2);
-        let together = options.bodies_bytes_max.max(largest);
+        let fits = options.bodies.bytes_max() >= largest;
         Self {
-            memory: Arc::new(Semaphore::new(units(together).min(u32::MAX >> 1) as usize)),
+            memory: if fits { options.bodies.clone() } else { Share::new(largest) },
             bytes_max: options.request_bytes_max,
             timeout: options.body_timeout,
         }
@@ -56,7 +54,7 @@ impl Bodies {
 
     /// The memory that bodies may take, in KiB.
     pub(in crate::http) fn memory(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.memory)
+        self.memory.units()
     }
 
     /// Reads a body, unpacked.
@@ -84,8 +82,7 @@ impl Bodies {
         match read {
             Ok(bytes) => {
                 // What unpacking took besides is free again.
-                let surplus = memory.num_permits().saturating_sub(units(bytes.len()) as usize);
-                drop(memory.split(surplus));
+                memory.shrink(bytes.len());
                 Ok(Admitted { bytes, _memory: memory })
             }
             Err(problem) => {
@@ -99,15 +96,11 @@ impl Bodies {
     }
 
     /// Waits a moment for memory.
-    async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
-        let memory = Arc::clone(&self.memory).acquire_many_owned(units(bytes));
-        match timeout(ADMISSION_WAIT, memory).await {
-            Ok(Ok(memory)) => Ok(memory),
-            _ => Err(Problem::new(
-                Kind::Overloaded,
-                "the gateway holds as many request bodies as its memory allows",
-            )),
-        }
+    pub(in crate::http) async fn reserve(&self, bytes: usize) -> Result<Held, Problem> {
+        let memory = self.memory.take(bytes, Instant::now() + ADMISSION_WAIT).await;
+        memory.ok_or_else(|| {
+            Problem::new(Kind::Overloaded, "the gateway holds as many request bodies as its memory allows")
+        })
     }
 
     async fn collect(
@@ -115,7 +108,7 @@ impl Bodies {
         mut body: Unpacked<'_>,
         length: Option<usize>,
         encoding: Encoding,
-        memory: &mut OwnedSemaphorePermit,
+        memory: &mut Held,
     ) -> Result<Bytes, Problem> {
         // An unpacker looks back at what it gave, and keeps a copy of it for that.
         let copies = if encoding == Encoding::Identity { 1 } else { 2 };
@@ -128,7 +121,7 @@ impl Bodies {
             if total > self.bytes_max {
                 return Err(self.too_large());
             }
-            let held = memory.num_permits().saturating_mul(UNIT_BYTES);
+            let held = memory.bytes();
             let needed = total.saturating_mul(copies);
             if needed > held {
                 let more = needed.max(held.saturating_mul(2)).min(self.bytes_max * copies).max(needed);
@@ -166,8 +159,4 @@ async fn drain(mut body: BodyDataStream) {
         }
     };
     drop(timeout(DRAIN_TIME_MAX, discard).await);
-}
-
-fn units(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
 }

@@ -11,7 +11,7 @@ use frazil_log::id::{Bucket, Name, Offset};
 use frazil_log::schema::options::parse_duration;
 use serde_json::{Map, Value};
 
-use crate::app::{Consume, Producer, Table, TableList};
+use crate::app::{Consume, GroupList, Producer, Table, TableList};
 use crate::consume::encode::Format;
 use crate::consume::encode::projection::Projection;
 use crate::consume::filter::Filter;
@@ -39,7 +39,7 @@ const PRODUCER_ID_BYTES_MAX: usize = 128;
 pub(in crate::http) const EVENTS: &str = "text/event-stream";
 
 /// Parameters of api.md that are not there yet, on any route.
-const PLANNED: [&str; 7] = ["group", "at_least", "consistency", "op", "freshness", "database", "q"];
+const PLANNED: [&str; 6] = ["at_least", "consistency", "op", "freshness", "database", "q"];
 
 /// The parameters of a query string, each at most once.
 #[derive(Debug)]
@@ -167,10 +167,7 @@ impl ProduceParams {
     pub(crate) fn read(mut params: Params) -> Result<Self, Problem> {
         let read = Self {
             bucket: params.bucket()?,
-            expected_offset: params.read("expected_offset", |text| match digits(text) {
-                Some(offset) => Ok(ExpectedOffset::Number(offset)),
-                None => text.parse().map(ExpectedOffset::Position),
-            })?,
+            expected_offset: params.read("expected_offset", ExpectedOffset::of)?,
             timeout: params.duration("timeout", TIMEOUT_MAX)?,
             create: params.flag("create")?,
             format: params.read("format", decode::Format::named)?,
@@ -183,7 +180,34 @@ impl ProduceParams {
     }
 }
 
+/// The parameters of an atomic write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::http) struct WriteParams {
+    pub(in crate::http) timeout: Option<Duration>,
+    pub(in crate::http) create: bool,
+}
+
+impl WriteParams {
+    pub(in crate::http) fn of(uri: &Uri) -> Result<Self, Problem> {
+        let mut params = Params::of(uri)?;
+        let read = Self { timeout: params.duration("timeout", TIMEOUT_MAX)?, create: params.flag("create")? };
+        params.finish()?;
+        if read.timeout == Some(Duration::ZERO) {
+            return Err(Problem::malformed("timeout=0: a write takes longer than that"));
+        }
+        Ok(read)
+    }
+}
+
 impl ExpectedOffset {
+    /// An offset or a position.
+    pub(crate) fn of(text: &str) -> Result<Self, Problem> {
+        match digits(text) {
+            Some(offset) => Ok(Self::Number(offset)),
+            None => text.parse().map(Self::Position),
+        }
+    }
+
     /// The tails by bucket.
     pub(crate) fn resolve(&self, bucket: Option<Bucket>, buckets: u32) -> Result<Position, Problem> {
         match (self, bucket) {
@@ -204,6 +228,7 @@ impl ExpectedOffset {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsumeParams {
     pub(crate) from: From,
+    pub(crate) group: Option<Name>,
     pub(crate) bucket: Option<Bucket>,
     pub(crate) columns: String,
     pub(crate) limit: usize,
@@ -249,6 +274,7 @@ impl ConsumeParams {
         let asked = params.take("format");
         let read = Self {
             from: params.read("from", str::parse)?.unwrap_or(From::Earliest),
+            group: params.read("group", name)?,
             bucket: params.bucket()?,
             columns: params.take("columns").unwrap_or_else(|| "*".to_owned()),
             limit: usize::try_from(limit).map_err(|_| Problem::malformed("limit"))?,
@@ -262,6 +288,12 @@ impl ConsumeParams {
         params.finish()?;
         Ok(read)
     }
+}
+
+/// The parameters of a list of groups: those of a list of tables.
+pub(in crate::http) fn group_list(uri: &Uri) -> Result<GroupList, Problem> {
+    let TableList { prefix, after, limit } = table_list(uri)?;
+    Ok(GroupList { prefix, after, limit })
 }
 
 impl ConsumeParams {
@@ -288,6 +320,7 @@ impl ConsumeParams {
             schema: table.spec.schema.id,
             columns: projection.sources().to_vec(),
             from: self.from.clone(),
+            group: self.group.clone(),
             bucket: self.bucket,
             limit: self.limit,
             bytes_max: self.bytes_max,

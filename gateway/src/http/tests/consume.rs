@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 use super::{Door, Options, ROWS};
+use crate::consume::kept::KeptPages;
 use crate::error::{Kind, Problem};
 
 #[tokio::test]
@@ -98,6 +99,32 @@ async fn following_goes_on_until_a_problem_resets_the_connection() {
     assert_eq!(last["type"], "/errors/draining");
     assert!(body.next().await.unwrap().is_err());
     assert!(body.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_whose_page_went_gets_each_row_once() {
+    let rows = |from: u32| {
+        let rows: Vec<_> =
+            (from..from + 700).map(|id| json!({"id": id, "url": "x".repeat(id as usize % 90)})).collect();
+        serde_json::Value::Array(rows).to_string()
+    };
+    for bytes_max in [0, 1 << 30] {
+        let options = Options { follows: KeptPages::new(bytes_max), ..Options::default() };
+        let door = Door::with_clicks(options).await;
+        door.post("clicks/rows", &rows(0)).await;
+        door.post("clicks/rows", &rows(700)).await;
+        let url = "/v1/databases/default/tables/clicks/rows?from=1&columns=id,__offset&follow=true";
+        let request = axum::http::Request::get(url).body(Body::empty()).unwrap();
+        let mut body = door.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+        let (mut text, mut pieces) = (Vec::new(), 0);
+        while text.iter().filter(|byte| **byte == b'\n').count() < 1_399 {
+            text.extend_from_slice(&body.next().await.unwrap().unwrap());
+            pieces += 1;
+        }
+        let expected: String = (1..1_400).map(|id| format!("{{\"id\":{id},\"__offset\":{id}}}\n")).collect();
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+        assert!(pieces >= 4, "rows become text a piece at a time: {pieces}");
+    }
 }
 
 #[tokio::test]

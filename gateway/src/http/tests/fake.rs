@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::app::{
-    Ack, Alter, Application, BucketOffsets, BucketRange, Consume, Database, Dropped, Ensured, Page, Produce,
-    Readiness, Table, TableList, Tables,
+    Ack, Alter, Application, BucketOffsets, BucketRange, Consume, Database, Dropped, Ensured, Group,
+    GroupList, Groups, Page, Produce, Readiness, StoreGroup, Table, TableList, Tables, Write, WriteAck,
 };
 use crate::consume::encode::tests::assemble;
 use crate::consume::position::{From, Position};
@@ -83,12 +83,22 @@ impl Fake {
             }
             start = end;
         }
-        Ok(Page { batches: rows, next: Position([(Bucket(0), next)].into()), caught_up: next == latest })
+        Ok(Page {
+            starts: rows.iter().map(|_| (Bucket(0), from)).collect(),
+            batches: rows,
+            next: Position([(Bucket(0), next)].into()),
+            caught_up: next == latest,
+            held: None,
+        })
     }
 }
 
 fn no_such_table(table: &Name) -> Problem {
     Problem::new(Kind::NoSuchTable, format!("there is no table {table}"))
+}
+
+fn no_such_group(group: &Name) -> Problem {
+    Problem::new(Kind::NoSuchGroup, format!("there is no group {group}"))
 }
 
 fn check_database(database: &Name) -> Result<(), Problem> {
@@ -226,6 +236,34 @@ impl Application for Fake {
     async fn offsets(&self, database: &Name, table: &Name) -> Result<Vec<BucketOffsets>, Problem> {
         check_database(database)?;
         Ok(vec![BucketOffsets { bucket: 0, earliest: 0, covered: None, latest: self.rows(table)? }])
+    }
+
+    async fn write(&self, request: Write) -> Result<WriteAck, Problem> {
+        Err(Problem::internal(format!(
+            "{} tables: writes are tested before a real gateway",
+            request.parts.len()
+        )))
+    }
+
+    async fn groups(&self, _database: &Name, _list: GroupList) -> Result<Groups, Problem> {
+        Ok(Groups { groups: Vec::new(), next: None })
+    }
+
+    async fn group(&self, _database: &Name, group: &Name) -> Result<Group, Problem> {
+        Err(no_such_group(group))
+    }
+
+    async fn store_group(&self, request: StoreGroup) -> Result<Ensured<Group>, Problem> {
+        Err(no_such_group(&request.group))
+    }
+
+    async fn delete_group(
+        &self,
+        _database: &Name,
+        group: &Name,
+        _if_generation: Option<u64>,
+    ) -> Result<(), Problem> {
+        Err(no_such_group(group))
     }
 
     async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem> {

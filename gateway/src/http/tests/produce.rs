@@ -5,6 +5,7 @@ use frazil_log::schema::ensure::{TableRequest, build};
 use serde_json::json;
 
 use super::{Door, Options, ROWS};
+use crate::memory::Share;
 
 #[tokio::test]
 async fn rows_that_do_not_fit_are_named_and_nothing_is_added() {
@@ -150,7 +151,7 @@ async fn bodies_are_refused_when_too_large_or_packed_or_strange() {
 
 #[tokio::test(start_paused = true)]
 async fn bodies_wait_for_memory_and_are_refused_without_it() {
-    let options = Options { request_bytes_max: 2048, bodies_bytes_max: 2048, ..Options::default() };
+    let options = Options { request_bytes_max: 2048, bodies: Share::new(2048), ..Options::default() };
     let door = Door::with_clicks(options).await;
     // Twice the largest request is always there: a packed body and what it unpacks to.
     let slow = || Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());

@@ -60,7 +60,7 @@ async fn parameters_are_refused_by_name() {
             "GET clicks/rows?filter=nope%3E1",
             "422 unsupported: filter: the table has no column \"nope\"; it has id, url",
         ),
-        ("GET clicks/rows?group=g", "422 unsupported: parameter group"),
+        ("GET clicks/rows?group=G", "400 malformed: name \"G\""),
         ("GET clicks/rows?fromm=1", "422 unsupported: parameter \"fromm\""),
         ("GET clicks/rows?format=csv&follow=true", "422 unsupported: follow=true"),
         ("GET clicks/rows?format=xml", "422 unsupported: format=\"xml\" is not known"),

@@ -15,6 +15,7 @@ mod csv;
 pub(crate) mod errors;
 pub mod infer;
 mod json;
+pub(crate) mod members;
 mod node;
 mod read;
 mod scan;

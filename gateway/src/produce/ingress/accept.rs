@@ -1,7 +1,5 @@
 //! Taking flushes that other gateways hand over: they are written here, with the own ones, under the one budget.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use frazil_log::commit::committer::Parcel;
 use frazil_log::error::ErrorKind;
@@ -36,8 +34,7 @@ impl Ingress {
                 return ProposeAnswer::new(taken, error.to_string());
             }
         };
-        let permits = u32::try_from(parcel_bytes).unwrap_or(u32::MAX);
-        let Ok(memory) = Arc::clone(&inner.memory).try_acquire_many_owned(permits) else {
+        let Some(memory) = inner.options.buffer.try_take(parcel_bytes) else {
             return ProposeAnswer::new(Taken::Overloaded, "this gateway's buffer is full");
         };
         let ready = Ready { flush, _memory: Some(memory) };

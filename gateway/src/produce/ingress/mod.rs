@@ -29,7 +29,7 @@ use frazil_log::format::commit::{ProducerStamp, WriterInfo};
 use frazil_log::id::ProposalName;
 use frazil_log::state::verdict::{Acceptance, Refusal};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::accumulator::{Accumulator, Limits};
@@ -38,6 +38,7 @@ use super::flush::{Act, Pending};
 use super::health::Health;
 use super::router::Router;
 use crate::consume::tail::TailRing;
+use crate::memory::{Held, Share};
 use crate::metrics::{AckStage, Metrics};
 use crate::peers::interest::Interest;
 use crate::peers::listen;
@@ -50,8 +51,8 @@ pub struct IngressOptions {
     pub limits: Limits,
     /// Rows up to this many bytes a flush travel inside the commit.
     pub inline_bytes_max: u64,
-    /// Bytes of requests that wait or fly.
-    pub buffer_bytes_max: usize,
+    /// What requests that wait or fly take: one share for all databases of a process.
+    pub buffer: Share,
     /// How long a request waits for room in the buffer before it is told to come later.
     pub buffer_wait_max: Duration,
     /// How slots are written.
@@ -65,7 +66,7 @@ impl Default for IngressOptions {
         Self {
             limits: Limits::default(),
             inline_bytes_max: 8 << 20,
-            buffer_bytes_max: 256 << 20,
+            buffer: Share::new(256 << 20),
             buffer_wait_max: Duration::from_secs(5),
             committer: CommitterOptions::default(),
             peers: None,
@@ -146,7 +147,6 @@ struct Inner {
     accumulator: Mutex<Accumulator<Queued>>,
     wake: Notify,
     idle: Notify,
-    memory: Arc<Semaphore>,
     in_flight: AtomicUsize,
     /// Flushes that are with the leader.
     handed_over: AtomicUsize,
@@ -180,7 +180,7 @@ enum Queued {
 struct Ready {
     flush: Flush,
     /// The memory that another gateway's flush holds; an own one's requests hold theirs.
-    _memory: Option<OwnedSemaphorePermit>,
+    _memory: Option<Held>,
 }
 
 impl Queued {
@@ -222,7 +222,6 @@ impl Ingress {
         });
         let committer = Committer::new(replica.clone(), writer.clone(), options.committer.clone(), listener);
         let inner = Arc::new(Inner {
-            memory: Arc::new(Semaphore::new(options.buffer_bytes_max.min(Semaphore::MAX_PERMITS))),
             accumulator: Mutex::new(Accumulator::new(options.limits)),
             door: Door::default(),
             hedges_unpaid,
@@ -300,12 +299,6 @@ impl Ingress {
     /// The newest rows, of this log and of others.
     pub fn tail(&self) -> &TailRing {
         &self.inner.tail
-    }
-
-    /// Bytes that wait or fly, and the most that may.
-    pub fn buffered(&self) -> (usize, usize) {
-        let max = self.inner.options.buffer_bytes_max;
-        (max.saturating_sub(self.inner.memory.available_permits()), max)
     }
 
     /// Takes no more requests, and waits until those inside have left, or `limit` is over.

@@ -1,6 +1,5 @@
 //! One request, from admission to its verdict.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,11 +7,11 @@ use frazil_log::error::Error;
 use frazil_log::id::ProposalName;
 use frazil_log::state::verdict::{Fate, Refusal, Verdict};
 use frazil_log::store::{ClockVerdict, skew};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Answer, Failure, Ingress, Queued, Request};
 use crate::app::Admission;
+use crate::memory::Held;
 use crate::produce::flush::{self, Pending};
 
 /// The pause before a request that met a gap is proposed again, unless a slot is folded first.
@@ -80,16 +79,9 @@ impl Ingress {
         (skew.verdict() == ClockVerdict::StopWriting).then_some(skew.ms)
     }
 
-    async fn make_room(&self, request: &Request) -> Result<OwnedSemaphorePermit, Failure> {
-        let bytes = request.bytes.clamp(1, self.inner.options.buffer_bytes_max);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    async fn make_room(&self, request: &Request) -> Result<Held, Failure> {
         let deadline = request.deadline.min(Instant::now() + self.inner.options.buffer_wait_max);
-        let permits = Arc::clone(&self.inner.memory).acquire_many_owned(bytes);
-        match timeout_at(deadline, permits).await {
-            Ok(Ok(permits)) => Ok(permits),
-            Ok(Err(_)) => Err(Failure::Draining),
-            Err(_) => Err(Failure::Overloaded),
-        }
+        self.inner.options.buffer.take(request.bytes, deadline).await.ok_or(Failure::Overloaded)
     }
 
     async fn propose(&self, request: Request, admission: &Admission) -> Result<Answer, Failure> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::future;
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use super::fold::{self, DueCheckpoint, Fold};
 use super::open;
@@ -30,21 +31,34 @@ const LISTS_TRIED_MAX: usize = 3;
 /// Page headers that are read ahead at once.
 const PAGES_AT_ONCE: usize = 8;
 
-/// Bytes of page headers and parts that a replica keeps, about.
+/// Bytes of page headers and parts that are kept, about, unless somebody says how many.
 const PAGE_CACHE_BYTES_MAX: usize = 64 << 20;
 
+/// How much larger pieces of pages are decoded than they are stored, about.
+const DECODED_FACTOR: usize = 4;
+
 /// Decoded pieces of pages, so that a scan does not read a page for each of its steps. Pages never change, so a piece is right
-/// as long as its page is listed.
-#[derive(Debug, Default)]
-pub(super) struct PageCache {
-    pieces: Mutex<Pieces>,
+/// as long as its page is listed. Any number of replicas may share one. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PageCache {
+    pieces: Arc<Mutex<Pieces>>,
+    bytes_max: usize,
 }
+
+/// A page of a log: its identity, and its slots.
+type PageKey = (Uuid, Slot, Slot);
 
 #[derive(Debug, Default)]
 struct Pieces {
-    headers: BTreeMap<(Slot, Slot), Arc<LoadedHeader>>,
-    parts: BTreeMap<(Slot, Slot, StreamKey), Arc<Vec<Place>>>,
+    headers: BTreeMap<PageKey, Arc<LoadedHeader>>,
+    parts: BTreeMap<(PageKey, StreamKey), Arc<Vec<Place>>>,
     bytes: usize,
+}
+
+impl Default for PageCache {
+    fn default() -> Self {
+        Self::new(PAGE_CACHE_BYTES_MAX)
+    }
 }
 
 #[derive(Debug)]
@@ -54,32 +68,43 @@ struct LoadedHeader {
 }
 
 impl PageCache {
-    fn header(&self, page: &PageRef) -> Option<Arc<LoadedHeader>> {
-        self.pieces.lock().headers.get(&(page.from, page.to)).map(Arc::clone)
+    /// One of about so many bytes.
+    pub fn new(bytes_max: usize) -> Self {
+        Self { pieces: Arc::default(), bytes_max }
     }
 
-    fn part(&self, page: &PageRef, key: &StreamKey) -> Option<Arc<Vec<Place>>> {
-        self.pieces.lock().parts.get(&(page.from, page.to, *key)).map(Arc::clone)
+    /// What it holds, about.
+    pub fn bytes(&self) -> usize {
+        self.pieces.lock().bytes
     }
 
-    fn keep_header(&self, page: &PageRef, header: &Arc<LoadedHeader>) {
+    fn header(&self, page: &PageKey) -> Option<Arc<LoadedHeader>> {
+        self.pieces.lock().headers.get(page).map(Arc::clone)
+    }
+
+    fn part(&self, page: &PageKey, key: &StreamKey) -> Option<Arc<Vec<Place>>> {
+        self.pieces.lock().parts.get(&(*page, *key)).map(Arc::clone)
+    }
+
+    fn keep_header(&self, page: PageKey, header: &Arc<LoadedHeader>) {
         let mut pieces = self.pieces.lock();
-        pieces.make_room(header.envelope.header_bytes as usize);
-        pieces.headers.insert((page.from, page.to), Arc::clone(header));
+        pieces.make_room(header.envelope.header_bytes as usize, self.bytes_max);
+        pieces.headers.insert(page, Arc::clone(header));
     }
 
-    fn keep_part(&self, page: &PageRef, key: StreamKey, places: &Arc<Vec<Place>>, bytes: usize) {
+    fn keep_part(&self, page: PageKey, key: StreamKey, places: &Arc<Vec<Place>>, bytes: usize) {
         let mut pieces = self.pieces.lock();
-        pieces.make_room(bytes);
-        pieces.parts.insert((page.from, page.to, key), Arc::clone(places));
+        pieces.make_room(bytes, self.bytes_max);
+        pieces.parts.insert((page, key), Arc::clone(places));
     }
 }
 
 impl Pieces {
     /// Starts afresh when full: pieces are cheap to read again, and no order of use needs to be kept.
-    fn make_room(&mut self, bytes: usize) {
-        self.bytes += bytes;
-        if self.bytes > PAGE_CACHE_BYTES_MAX {
+    fn make_room(&mut self, stored: usize, bytes_max: usize) {
+        let bytes = stored.saturating_mul(DECODED_FACTOR);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > bytes_max {
             *self = Self { bytes, ..Self::default() };
         }
     }
@@ -118,13 +143,13 @@ impl Replica {
             let Some(part) = header.header.part(key).filter(|part| search.wants(&part.offsets)) else {
                 continue;
             };
-            let places = match self.page_cache().part(page, key) {
+            let places = match self.page_cache().part(&self.page_key(page), key) {
                 Some(places) => places,
                 None => {
                     let places = Arc::new(self.read_part(page, &header, key).await?);
                     let bytes = part.body.end - part.body.start;
                     self.page_cache().keep_part(
-                        page,
+                        self.page_key(page),
                         *key,
                         &places,
                         usize::try_from(bytes).unwrap_or(usize::MAX),
@@ -137,12 +162,16 @@ impl Replica {
         fold::complete(search, key)
     }
 
+    fn page_key(&self, page: &PageRef) -> PageKey {
+        (self.fold().state.identity().uuid, page.from, page.to)
+    }
+
     /// Reads the directories of all listed pages that are not here yet, newest first, a few at once: so that the first read of a rare
     /// table does not look into one page after the other. Half of the page cache is left for parts.
     pub async fn warm_index(&self) {
         let mut pages = self.fold().pages.clone();
         pages.reverse();
-        let mut bytes_left = PAGE_CACHE_BYTES_MAX as u64 / 2;
+        let mut bytes_left = (self.page_cache().bytes_max / DECODED_FACTOR / 2) as u64;
         pages.retain(|page| {
             let most = page.bytes.min(PAGE_HEAD_BYTES);
             let fits = most <= bytes_left;
@@ -166,12 +195,12 @@ impl Replica {
         if let Ok((envelope, header)) =
             PageHeader::decode("a page made here", &due.page.to_vec(), &page.slots())
         {
-            self.page_cache().keep_header(&page, &Arc::new(LoadedHeader { envelope, header }));
+            self.page_cache().keep_header(self.page_key(&page), &Arc::new(LoadedHeader { envelope, header }));
         }
     }
 
     async fn page_header(&self, page: &PageRef) -> Result<Arc<LoadedHeader>> {
-        if let Some(header) = self.page_cache().header(page) {
+        if let Some(header) = self.page_cache().header(&self.page_key(page)) {
             return Ok(header);
         }
         let path = paths::index(self.database(), page.from, page.to);
@@ -196,7 +225,7 @@ impl Replica {
             Ok(loaded) => Arc::new(loaded),
             Err(error) => Arc::new(self.rebuild(page, error).await?),
         };
-        self.page_cache().keep_header(page, &loaded);
+        self.page_cache().keep_header(self.page_key(page), &loaded);
         Ok(loaded)
     }
 
@@ -215,7 +244,7 @@ impl Replica {
             Ok(places) => Ok(places),
             Err(error) => {
                 self.rebuild(page, error).await?;
-                let rebuilt = self.page_cache().part(page, key);
+                let rebuilt = self.page_cache().part(&self.page_key(page), key);
                 Ok(rebuilt.map(|places| places.as_ref().clone()).unwrap_or_default())
             }
         }
@@ -278,7 +307,7 @@ impl Replica {
         let (envelope, header) = PageHeader::decode("a page made again", &sealed.to_vec(), &page.slots())?;
         for (key, places) in places {
             let bytes = places.len() * size_of::<Place>();
-            self.page_cache().keep_part(page, key, &Arc::new(places), bytes);
+            self.page_cache().keep_part(self.page_key(page), key, &Arc::new(places), bytes);
         }
         Ok(LoadedHeader { envelope, header })
     }

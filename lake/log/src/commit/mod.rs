@@ -7,7 +7,7 @@ pub mod checkpoint;
 pub mod committer;
 pub mod create;
 pub mod fold;
-mod index;
+pub mod index;
 pub mod open;
 mod proof;
 pub mod pushed;

@@ -101,6 +101,20 @@ impl Replica {
     /// # Errors
     /// `NotFound` if there is no such database; `Corrupt`, naming the object, if neither checkpoint nor slots can be read.
     pub async fn open(store: Store, database: Name, env: Env, protocol: Protocol) -> Result<Self> {
+        Self::open_beside(store, database, env, protocol, PageCache::default()).await
+    }
+
+    /// [Opens](Self::open) a log beside others that keep their index pages in the same place.
+    ///
+    /// # Errors
+    /// As [`Replica::open`].
+    pub async fn open_beside(
+        store: Store,
+        database: Name,
+        env: Env,
+        protocol: Protocol,
+        pages: PageCache,
+    ) -> Result<Self> {
         let sent = env.now();
         let fold = open::load(&store, &database, &protocol.fold).await?;
         let mut proof = Proof::default();
@@ -120,7 +134,7 @@ impl Replica {
                 arrived: Mutex::new(BTreeMap::new()),
                 bodies: Mutex::default(),
                 folded: broadcast::Sender::new(FOLDED_KEPT),
-                pages: PageCache::default(),
+                pages,
                 store,
                 database,
                 env,

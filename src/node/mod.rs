@@ -3,6 +3,9 @@
 //! Invariant: a process that was told to stop answers every request it took, leaves nothing half done that a restart would not
 //! find, and ends in time.
 
+pub mod budget;
+mod shares;
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use frazil_compactor::{Janitor, JanitorOptions};
-use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::http;
+use frazil_gateway::memory::Share;
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::peers::grpc::GrpcTransport;
 use frazil_gateway::peers::transport::Transport;
@@ -32,6 +35,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::shares::Shares;
 use crate::cache;
 use crate::config::{self, Settings};
 
@@ -133,9 +137,7 @@ pub async fn gateway(
     metrics.register(&mut registry);
     let janitor_metrics = frazil_compactor::Metrics::default();
     janitor_metrics.register(&mut registry);
-    let tail_metrics = TailMetrics::default();
-    tail_metrics.register(&mut registry);
-    let tail = TailRing::new(usize::try_from(settings.memory_bytes / 8)?, tail_metrics);
+    let (shares, memory) = Shares::give_out(&settings.budget, &mut registry)?;
     let running = Running { address, store: store.description().to_owned() };
     let (store, cache) = cache::before(store, &settings, &mut registry).await;
     let gateway = Gateway::new(Parts {
@@ -143,15 +145,22 @@ pub async fn gateway(
         env: env.clone(),
         protocol,
         writer,
-        ingress: IngressOptions { peers: Some(peers(&settings)?), ..ingress_options(&settings) },
+        ingress: IngressOptions {
+            peers: Some(peers(&settings)?),
+            ..ingress_options(&settings, shares.buffer.clone())
+        },
         registry: Arc::new(registry),
         metrics,
-        tail,
+        tail: shares.tail,
+        reads: shares.reads,
+        pages: shares.pages,
+        memory,
     });
     let options = http::Options {
         token: settings.token.clone(),
         request_bytes_max: settings.request_bytes_max,
-        bodies_bytes_max: settings.buffer_bytes_max.max(settings.request_bytes_max),
+        bodies: shares.bodies,
+        follows: shares.follows,
         request_deadline: settings.request_deadline,
         member: Some(Arc::new(gateway.clone())),
         ..http::Options::default()
@@ -189,7 +198,7 @@ fn janitor_options(settings: &Settings) -> JanitorOptions {
     JanitorOptions { moved: settings.moved, ..JanitorOptions::default() }
 }
 
-fn ingress_options(settings: &Settings) -> IngressOptions {
+fn ingress_options(settings: &Settings, buffer: Share) -> IngressOptions {
     IngressOptions {
         limits: Limits {
             flush_bytes_max: settings.flush_bytes_max,
@@ -197,7 +206,7 @@ fn ingress_options(settings: &Settings) -> IngressOptions {
             slot_puts_burst: settings.slot_puts_per_second * 2.0,
         },
         inline_bytes_max: settings.inline_bytes_max,
-        buffer_bytes_max: settings.buffer_bytes_max,
+        buffer,
         committer: CommitterOptions {
             hedge: HedgeOptions { enabled: settings.hedge, ..HedgeOptions::default() },
             ..CommitterOptions::default()

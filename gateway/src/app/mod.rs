@@ -5,6 +5,9 @@
 //! * deadlines are kept by the implementation: `timeout` and `wait` are upper bounds on how long a call takes;
 //! * what a read at the tail answers was confirmed against the store.
 
+mod groups;
+mod write;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +21,13 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use utoipa::ToSchema;
 
+pub use self::groups::{Group, GroupList, GroupTable, Groups, Lag, Stand, StoreGroup};
+pub use self::write::{Part, TableAck, Write, WriteAck};
 use crate::consume::filter::Filter;
 use crate::consume::position::{From, Position};
 use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
+use crate::memory::Held;
 
 /// The store, as the doors use it.
 #[async_trait]
@@ -80,11 +86,32 @@ pub trait Application: Send + Sync + fmt::Debug {
         Ok(ack)
     }
 
+    /// Writes rows of several tables and positions of several groups: all of it or nothing. Tables to create are as in
+    /// [`produce`](Self::produce), which is the write of one table.
+    async fn write(&self, request: Write) -> Result<WriteAck, Problem>;
+
     /// Reads rows. A bucket that a given position does not name is read from its earliest offset.
     async fn consume(&self, request: Consume) -> Result<Page, Problem>;
 
     /// The offsets of a table's buckets, the tail confirmed.
     async fn offsets(&self, database: &Name, table: &Name) -> Result<Vec<BucketOffsets>, Problem>;
+
+    /// Groups by name, those after `after` that begin with `prefix`, at most `limit`.
+    async fn groups(&self, database: &Name, list: GroupList) -> Result<Groups, Problem>;
+
+    /// One group, the tail confirmed; `no-such-group` if it is not there.
+    async fn group(&self, database: &Name, group: &Name) -> Result<Group, Problem>;
+
+    /// Stores positions: all or none.
+    async fn store_group(&self, request: StoreGroup) -> Result<Ensured<Group>, Problem>;
+
+    /// Deletes a group; one that is made again later does not know its positions.
+    async fn delete_group(
+        &self,
+        database: &Name,
+        group: &Name,
+        if_generation: Option<u64>,
+    ) -> Result<(), Problem>;
 
     /// Where in each bucket a read `from` there would begin, the tail confirmed.
     async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem>;
@@ -280,6 +307,8 @@ pub struct Consume {
     pub columns: Vec<OutputColumn>,
     /// Where to begin.
     pub from: From,
+    /// Begin where this group stands instead, in the buckets where it does.
+    pub group: Option<Name>,
     /// The only bucket to read, or all.
     pub bucket: Option<Bucket>,
     /// At most so many rows.
@@ -297,10 +326,14 @@ pub struct Consume {
 pub struct Page {
     /// The rows, bucket by bucket in order of offset, with the columns asked for.
     pub batches: Vec<RecordBatch>,
+    /// Of each batch: its bucket, and the offset from which what it came of was read; several batches may come of one place.
+    pub starts: Vec<(Bucket, Offset)>,
     /// Where to go on: every bucket asked for.
     pub next: Position,
     /// Whether `next` is the tail, confirmed.
     pub caught_up: bool,
+    /// The memory that the rows take.
+    pub held: Option<Arc<Held>>,
 }
 
 /// The offsets of a bucket.
