@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::peers::message::Taken;
+use frazil_log::id::TimeMicros;
 
 /// What a registry holds, in the OpenMetrics text format.
 pub(crate) fn text(registry: &Registry) -> String {
@@ -96,6 +97,9 @@ pub struct Metrics {
     ack_stage_seconds: Family<StageLabels, Histogram>,
     handed_over_total: Family<OutcomeLabels, Counter>,
     handed_in_total: Family<OutcomeLabels, Counter>,
+    pushes_sent_total: Counter,
+    pushes_heard_total: Counter,
+    push_age_seconds: Histogram,
     /// Rows acknowledged, duplicates not counted.
     pub rows_produced_total: Counter,
     /// Rows handed out.
@@ -118,6 +122,9 @@ impl Default for Metrics {
             ack_stage_seconds: Family::new_with_constructor(latency),
             handed_over_total: Family::default(),
             handed_in_total: Family::default(),
+            pushes_sent_total: Counter::default(),
+            pushes_heard_total: Counter::default(),
+            push_age_seconds: latency(),
             rows_produced_total: Counter::default(),
             rows_consumed_total: Counter::default(),
             filter_skipped_bytes_total: Counter::default(),
@@ -148,6 +155,21 @@ impl Metrics {
             self.handed_over_total.clone(),
         );
         registry.register(
+            "frazil_pushes_sent",
+            "Slots pushed to other gateways",
+            self.pushes_sent_total.clone(),
+        );
+        registry.register(
+            "frazil_pushes_heard",
+            "Slots that the leader pushed",
+            self.pushes_heard_total.clone(),
+        );
+        registry.register(
+            "frazil_push_age_seconds",
+            "From when a slot's PUT was made until it was pushed here",
+            self.push_age_seconds.clone(),
+        );
+        registry.register(
             "frazil_handed_in",
             "Flushes that other gateways offered to this one",
             self.handed_in_total.clone(),
@@ -169,6 +191,18 @@ impl Metrics {
         self.ack_stage_seconds
             .get_or_create(&StageLabels { stage: stage.label() })
             .observe(took.as_secs_f64());
+    }
+
+    /// Notes a slot that was pushed to another gateway.
+    pub fn pushed(&self) {
+        self.pushes_sent_total.inc();
+    }
+
+    /// Notes a slot that the leader pushed here, so long after it was made.
+    pub fn heard(&self, age_us: TimeMicros) {
+        self.pushes_heard_total.inc();
+        let age = Duration::from_micros(u64::try_from(age_us).unwrap_or(0));
+        self.push_age_seconds.observe(age.as_secs_f64());
     }
 
     /// Notes what became of a flush that was offered to the leader.

@@ -8,6 +8,8 @@
 
 pub(crate) mod ack;
 pub(crate) mod cold;
+pub(crate) mod end_to_end;
+pub(crate) mod fleet;
 pub(crate) mod ingest;
 pub(crate) mod latency;
 pub(crate) mod s3_like;

@@ -119,6 +119,9 @@ pub trait Application: Send + Sync + fmt::Debug {
     /// What the gateway knows of the cluster and of itself, as JSON.
     async fn cluster(&self) -> Result<serde_json::Value, Problem>;
 
+    /// Has a gateway take no more writes, this one or another, by its incarnation; it goes on answering reads.
+    async fn drain_member(&self, id: &str) -> Result<serde_json::Value, Problem>;
+
     /// Whether this process should get requests.
     fn readiness(&self) -> Readiness;
 

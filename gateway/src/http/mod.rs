@@ -32,7 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::process::aside::aside;
-use self::process::{fallback, health, openapi};
+use self::process::{fallback, health, members, openapi};
 use self::request::body::Bodies;
 use self::request::guard;
 use crate::app::Application;
@@ -163,5 +163,6 @@ fn process_routes(router: OpenApiRouter<Arc<Doors>>) -> OpenApiRouter<Arc<Doors>
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
         .routes(routes!(health::cluster))
+        .routes(routes!(members::drain))
         .routes(routes!(openapi::openapi))
 }

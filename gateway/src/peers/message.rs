@@ -31,6 +31,46 @@ pub struct ProposeAnswer {
     pub why: String,
 }
 
+/// What a listener wants to hear.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TailRequest {
+    /// The database.
+    #[prost(string, tag = "1")]
+    pub database: String,
+    /// Whether readers wait: rows of small commits come along.
+    #[prost(bool, tag = "2")]
+    pub rows: bool,
+}
+
+/// A slot that the leader has folded. The first of a stream has no head: its pushes begin at `slot`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TailMessage {
+    /// The slot.
+    #[prost(uint64, tag = "1")]
+    pub slot: u64,
+    /// Envelope and header, as they stand in the slot.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub head: Bytes,
+    /// The rows.
+    #[prost(message, optional, tag = "3")]
+    pub rows: Option<SlotRows>,
+    /// The leader is going down: nothing more comes.
+    #[prost(bool, tag = "4")]
+    pub draining: bool,
+}
+
+/// The rows of a slot.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SlotRows {
+    /// The body, as it stands in the slot.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub body: Bytes,
+}
+
+/// Nothing.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Empty {}
+
 /// What became of a hand-over at the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]

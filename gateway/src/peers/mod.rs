@@ -6,8 +6,12 @@
 //! * one hop: what was handed over is written by whoever has it, never handed on (rule 14);
 //! * bytes from a peer are decoded by the log's own decoders, are bounded, and never panic the process.
 //!
-//! Start reading at [`transport`]; [`message`] is what is said, [`grpc`] how.
+//! Start reading at [`transport`]; [`message`] is what is said, [`grpc`] how. [`push`] is the leader's side of the tail, `listen` the
+//! other one, [`interest`] says whether anybody wants it.
 
 pub mod grpc;
+pub mod interest;
+pub(crate) mod listen;
 pub mod message;
+pub mod push;
 pub mod transport;

@@ -3,8 +3,12 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 
-use super::message::{ProposeAnswer, ProposeRequest};
+use super::message::{ProposeAnswer, ProposeRequest, TailMessage, TailRequest};
+
+/// What a leader pushes, until it ends.
+pub type Pushes = BoxStream<'static, Result<TailMessage, Unreachable>>;
 
 /// Reaches other gateways by the addresses that stand in their commits.
 ///
@@ -13,6 +17,12 @@ use super::message::{ProposeAnswer, ProposeRequest};
 pub trait Transport: Send + Sync + fmt::Debug {
     /// Offers a flush to a leader.
     async fn propose(&self, address: &str, request: ProposeRequest) -> Result<ProposeAnswer, Unreachable>;
+
+    /// Listens to a leader's slots.
+    async fn tail(&self, address: &str, request: TailRequest) -> Result<Pushes, Unreachable>;
+
+    /// Asks a gateway to drain.
+    async fn drain(&self, address: &str) -> Result<(), Unreachable>;
 }
 
 /// The other one did not answer: why.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use frazil_log::commit::writers::SeenWriter;
+use frazil_log::commit::fold::writers::SeenWriter;
 use frazil_log::format::commit::WriterInfo;
 use frazil_log::id::Incarnation;
 

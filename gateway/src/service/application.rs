@@ -236,7 +236,12 @@ impl Application for Gateway {
             "last_error": self.inner.health.read_only(),
             "memory": parts.memory.to_json(),
             "databases": databases,
+            "members": self.members(),
         }))
+    }
+
+    async fn drain_member(&self, id: &str) -> Result<Value, Problem> {
+        self.drain_one(id).await
     }
 
     fn readiness(&self) -> app::Readiness {
@@ -331,6 +336,7 @@ fn database_status(open: &Database) -> Value {
         "producers": fold.state.producers().len(),
         "checkpoint": fold.pages.last().map(|page| page.to),
         "places_in_memory": fold.places_in_memory(),
+        "pushed_to": open.ingress().is_pushed_to(),
         "hedges_sent": hedges_sent,
         "hedges_won": hedges_won,
     })

@@ -43,6 +43,9 @@ impl Gateway {
             filter: request.filter.clone(),
         };
         let mut begun = read_request.from.clone();
+        // Once a read has confirmed the tail, rows that come while it waits are answered as they come: what was acknowledged
+        // before the read is in it. Whether they are all it does not say then.
+        let mut confirmed = false;
         loop {
             if let Some(problem) = no_longer_kept(&database, &table, &read_request.from) {
                 // Rows expired since the beginning was looked up: it begins later now.
@@ -56,10 +59,12 @@ impl Gateway {
             }
             // A read that will reach the end of what is folded confirms the tail first: then the end is the end. How far a filter
             // gets is not known before.
-            let confirms = request.filter.is_some()
-                || rows_ahead(&database, &table, &read_request.from) <= request.limit as u64;
+            let ahead = rows_ahead(&database, &table, &read_request.from);
+            let reaches_end = request.filter.is_some() || ahead <= request.limit as u64;
+            let confirms = reaches_end && !(confirmed && ahead > 0);
             if confirms {
                 database.replica().confirm_tail().await?;
+                confirmed = true;
             }
             // As it is folded now: the read goes no further than this.
             let table = pinned_table(&database, &request)?;
@@ -271,6 +276,7 @@ async fn wait_for_rows(
     deadline: Instant,
 ) -> Result<(), Problem> {
     let replica = database.replica();
+    let _waiting = database.ingress().interest().reader();
     let mut next = replica.watch();
     while Instant::now() < deadline {
         next.mark_unchanged();

@@ -8,6 +8,7 @@
 
 mod alter;
 mod application;
+mod cluster;
 mod consume;
 mod database;
 mod groups;

@@ -40,6 +40,14 @@ pub enum Bug {
     HedgeNewPutId,
     /// Rule 5 off for hedges: the second copy's 412 is a lost slot, unread (with [`Bug::NamesOff`] H-x2).
     HedgeLostIsLost,
+    /// Rule 1 off: what the leader accepted is answered before it is folded (P-x1).
+    AckFromAccept,
+    /// Rule 1 off: what was handed over and is written here after all gets another name (P-x2).
+    RenameHandedOver,
+    /// Rule 10 off: a slot that another node pushed counts as a proof (P-x3).
+    PushIsProof,
+    /// Rule 6 off: a slot is pushed when its PUT leaves, not when it is folded (P-x4).
+    PushBeforeFolded,
     /// The cache remembers a 404 (C-a).
     CacheAbsence,
     /// The cache takes what came of an object for all of it (C-l).

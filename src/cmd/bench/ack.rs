@@ -13,7 +13,7 @@ use crate::bench::s3_like::S3Like;
 use crate::store_args::{self, Output, OutputArgs, bytes_text, open_or_create, plain_table, say};
 
 /// The seed of played latency.
-const SEED: u64 = 20_260_115;
+pub(super) const SEED: u64 = 20_260_115;
 
 /// The open loop's p50 over a raw PUT's, on a store like S3.
 const RATIO_MAX: f64 = 1.15;
@@ -54,7 +54,7 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Wrap {
+pub(super) enum Wrap {
     /// Log-normal latency, p50 30 ms, p99 200 ms
     S3Like,
     /// Besides: slow spells, a slow connection, bursts of 503

@@ -2,6 +2,8 @@
 
 mod ack;
 mod cold;
+mod end_to_end;
+mod fleet;
 mod ingest;
 mod scan;
 
@@ -25,6 +27,12 @@ enum Verb {
     /// Cold starts on synthetic logs of 10^4, 10^5, … slots
     #[command(after_help = "Example: frazil bench cold 1000000")]
     Cold(cold::Args),
+    /// From an acknowledgement to a follower on another gateway, with the leader's pushes and without
+    #[command(after_help = "Example: frazil bench end-to-end --store memory:// --wrap s3-like")]
+    EndToEnd(end_to_end::Args),
+    /// One, three and ten gateways on one store at the same load; and their leader killed
+    #[command(after_help = "Example: frazil bench fleet --store s3://bucket/prefix --rate 100")]
+    Fleet(fleet::Args),
     /// Reads from the tail ring, the cache and the store, beside plain GETs of the same bytes
     #[command(after_help = "Example: frazil bench scan --store s3://bucket/prefix --rows 100000")]
     Scan(scan::Args),
@@ -38,6 +46,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::Ack(args) => ack::run(&args),
         Verb::Cold(args) => cold::run(&args),
+        Verb::EndToEnd(args) => end_to_end::run(&args),
+        Verb::Fleet(args) => fleet::run(&args),
         Verb::Scan(args) => scan::run(&args),
         Verb::Ingest(args) => ingest::run(&args),
     }

@@ -31,7 +31,7 @@ const SECONDS_ONLY: [(Act, u32); 4] =
 
 /// Seconds of traffic over several gateways; no hours, so that unresolved slots cost no polling.
 fn traffic(scenario: Scenario) -> Scenario {
-    let scenario = Scenario { late_max_s: 60, gateways: 3, ..scenario };
+    let scenario = Scenario { peers: false, late_max_s: 60, gateways: 3, ..scenario };
     scenario.weigh(&SECONDS_ONLY).weigh(&[(Act::Stutter, 0), (Act::Clock, 0), (Act::Partition, 0)])
 }
 
@@ -99,7 +99,7 @@ fn impatient_expecting(scenario: Scenario) -> Scenario {
 
 /// Nodes that sleep for days while the log is trimmed.
 fn sleeping(scenario: Scenario) -> Scenario {
-    Scenario { acts: 30, gateways: 3, connect: 0.8, ..scenario }.weigh(&[
+    Scenario { peers: false, acts: 30, gateways: 3, connect: 0.8, ..scenario }.weigh(&[
         (Act::LongSleep, 30),
         (Act::Partition, 0),
         (Act::Stutter, 0),
@@ -109,6 +109,16 @@ fn sleeping(scenario: Scenario) -> Scenario {
 /// The same, and no clock of a machine goes on while it is frozen.
 fn sleeping_without_clocks(scenario: Scenario) -> Scenario {
     Scenario { clocks_stall: true, ..sleeping(scenario) }
+}
+
+/// Gateways that hand over to each other, over a bad network.
+fn among_peers(scenario: Scenario) -> Scenario {
+    Scenario { peers: true, ..traffic(scenario) }.weigh(&[(Act::Plain, 40), (Act::HandOver, 0)])
+}
+
+/// Nodes that sleep for days, and hear what was pushed to them meanwhile.
+fn sleeping_among_peers(scenario: Scenario) -> Scenario {
+    Scenario { peers: true, ..sleeping(scenario) }
 }
 
 /// Cold starts beside checkpoints and trims.
@@ -141,7 +151,7 @@ fn in_groups(scenario: Scenario) -> Scenario {
 }
 
 /// The traces: nineteen of the model, then those of what was built on it.
-pub(crate) const MUTANTS: [Mutant; 26] = [
+pub(crate) const MUTANTS: [Mutant; 30] = [
     Mutant {
         trace: "A-x1",
         bugs: &[Bug::NamesOff],
@@ -309,6 +319,38 @@ pub(crate) const MUTANTS: [Mutant; 26] = [
         kinds: &[Kind::Doubled],
         shape: None,
         lean: hedging,
+    },
+    Mutant {
+        trace: "P-x1",
+        bugs: &[Bug::AckFromAccept],
+        story: "what the leader accepted is answered at once: it is not in the log, or elsewhere",
+        kinds: &[Kind::AckLost, Kind::AckMoved],
+        shape: None,
+        lean: among_peers,
+    },
+    Mutant {
+        trace: "P-x2",
+        bugs: &[Bug::RenameHandedOver],
+        story: "what was handed over in vain is written under another name: the leader had written it after all",
+        kinds: &[Kind::Doubled],
+        shape: None,
+        lean: among_peers,
+    },
+    Mutant {
+        trace: "P-x3",
+        bugs: &[Bug::PushIsProof],
+        story: "a pushed slot is a proof: a node that slept folds what was pushed, and takes a trimmed slot for the tail",
+        kinds: &[Kind::StaleRead, Kind::AckLost],
+        shape: None,
+        lean: sleeping_among_peers,
+    },
+    Mutant {
+        trace: "P-x4",
+        bugs: &[Bug::PushBeforeFolded],
+        story: "a slot is pushed when its PUT leaves: it is lost to another, and the follower has folded what is not in the log",
+        kinds: &[Kind::Stopped, Kind::Diverged, Kind::AckLost, Kind::AckMoved, Kind::StaleRead],
+        shape: None,
+        lean: among_peers,
     },
     Mutant {
         trace: "C-a",

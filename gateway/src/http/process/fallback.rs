@@ -12,7 +12,7 @@ use crate::error::{Kind, Problem};
 use crate::http::Doors;
 
 /// Routes of api.md that are not there yet. `{…}` stands for one part of a path, `{*…}` for the rest.
-pub(in crate::http) const PLANNED: [&str; 10] = [
+pub(in crate::http) const PLANNED: [&str; 9] = [
     "/v1/databases/{db}/tables/{table}/lookup",
     "/v1/databases/{db}/tables/{table}/compact",
     "/v1/sql",
@@ -20,7 +20,6 @@ pub(in crate::http) const PLANNED: [&str; 10] = [
     "/v1/queries/{id}",
     "/v1/cluster/members",
     "/v1/cluster/members/{id}",
-    "/v1/cluster/members/{id}/drain",
     "/iceberg",
     "/iceberg/{*rest}",
 ];

@@ -3,4 +3,5 @@
 pub(super) mod aside;
 pub(super) mod fallback;
 pub(super) mod health;
+pub(super) mod members;
 pub(super) mod openapi;

@@ -275,6 +275,10 @@ impl Application for Fake {
         Ok(serde_json::json!({"members": []}))
     }
 
+    async fn drain_member(&self, id: &str) -> Result<serde_json::Value, Problem> {
+        Ok(serde_json::json!({"id": id, "state": "draining"}))
+    }
+
     fn readiness(&self) -> Readiness {
         self.readiness.lock().unwrap_or(Readiness::Ready)
     }

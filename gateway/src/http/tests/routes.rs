@@ -7,13 +7,14 @@ use crate::error::table::TABLE;
 use crate::http::fallback::PLANNED;
 
 /// Every route of this version.
-const ROUTES: [&str; 26] = [
+const ROUTES: [&str; 27] = [
     "get /",
     "get /health",
     "get /metrics",
     "get /openapi.json",
     "get /ready",
     "get /v1/cluster",
+    "post /v1/cluster/members/{id}/drain",
     "get /v1/databases",
     "delete /v1/databases/{db}",
     "get /v1/databases/{db}",

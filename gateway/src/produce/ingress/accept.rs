@@ -1,7 +1,5 @@
 //! Taking flushes that other gateways hand over: they are written here, with the own ones, under the one budget.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use frazil_log::commit::committer::Parcel;
 use frazil_log::error::ErrorKind;
@@ -19,7 +17,7 @@ impl Ingress {
 
     fn try_accept(&self, parcel: &Bytes) -> ProposeAnswer {
         let inner = &self.inner;
-        if inner.draining.load(Ordering::SeqCst) {
+        if self.is_draining() {
             return ProposeAnswer::new(Taken::Draining, "draining: this gateway is going down");
         }
         if let Some(why) = inner.health.read_only() {

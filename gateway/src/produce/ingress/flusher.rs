@@ -31,7 +31,7 @@ impl Ingress {
             let Some(decision) = self.next_step(in_flight, &mut handed_at) else { continue };
             match decision {
                 Decision::Flush => self.flush().await,
-                Decision::Idle if inner.draining.load(Ordering::SeqCst) && self.is_idle() => {
+                Decision::Idle if self.is_draining() && self.is_idle() => {
                     inner.idle.notify_waiters();
                     return;
                 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use frazil_log::commit::committer::{Flush, Parcel};
 use frazil_log::id::ProposalName;
+use frazil_log::planted::Bug;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Ingress, Queued, Ready};
@@ -40,7 +41,7 @@ pub(super) enum Due {
 
 impl Ingress {
     /// Whom to hand over to; nobody: write here.
-    pub(super) fn leader(&self) -> Option<Leader> {
+    pub(crate) fn leader(&self) -> Option<Leader> {
         self.inner.options.peers.as_ref()?;
         let fold = self.inner.replica.fold();
         self.inner.router.lock().leader(fold.writers().leader(), self.clock())
@@ -107,8 +108,10 @@ impl Ingress {
     /// Offers a flush to the leader, and waits until it is folded here. If it is not taken, or not folded in time, it is written here.
     async fn see_through(&self, flush: Flush, leader: Leader) {
         let began = self.env().now();
+        self.inner.interest.handed_over();
         let names: Vec<ProposalName> = flush.proposals.iter().map(|proposal| proposal.name).collect();
         let outcome = match self.offer(&flush, &leader).await {
+            HandOver::Folded if self.answers_for_the_leader(&flush) => HandOver::Folded,
             HandOver::Folded if self.are_decided(names, leader.fold_time).await => HandOver::Folded,
             HandOver::Folded => HandOver::NotFolded,
             other => other,
@@ -119,12 +122,24 @@ impl Ingress {
         if outcome == HandOver::Folded {
             return self.inner.router.lock().kept_its_word(leader.incarnation);
         }
-        self.inner.router.lock().avoid(leader.incarnation, self.clock());
+        self.avoid(&leader);
         self.write_here(flush);
     }
 
+    /// Planted bug P-x1: a leader's word is taken for the fold's.
+    fn answers_for_the_leader(&self, flush: &Flush) -> bool {
+        let planted = self.inner.replica.protocol().fold.planted.has(Bug::AckFromAccept);
+        if planted {
+            self.inner.committer.acknowledge_unwritten(flush);
+        }
+        planted
+    }
+
     /// The same proposals under the same names: if both copies land, the fold takes one (rule 1).
-    fn write_here(&self, flush: Flush) {
+    fn write_here(&self, mut flush: Flush) {
+        if self.inner.replica.protocol().fold.planted.has(Bug::RenameHandedOver) {
+            flush.proposals.iter_mut().for_each(|proposal| proposal.name = self.next_name());
+        }
         let bytes = flush.body_bytes().max(1);
         self.inner.accumulator.lock().push(Queued::Ready(Ready { flush, _memory: None }), bytes);
         self.inner.wake.notify_one();
@@ -187,7 +202,8 @@ impl Ingress {
         }
     }
 
-    fn is_pushed_to(&self) -> bool {
-        false
+    /// This leader did not take what it was offered, or is going down: for a while it is not asked.
+    pub(crate) fn avoid(&self, leader: &Leader) {
+        self.inner.router.lock().avoid(leader.incarnation, self.clock());
     }
 }

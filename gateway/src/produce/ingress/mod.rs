@@ -29,7 +29,7 @@ use frazil_log::format::commit::{ProducerStamp, WriterInfo};
 use frazil_log::id::ProposalName;
 use frazil_log::state::verdict::{Acceptance, Refusal};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::accumulator::{Accumulator, Limits};
@@ -40,6 +40,8 @@ use super::router::Router;
 use crate::consume::tail::TailRing;
 use crate::memory::{Held, Share};
 use crate::metrics::{AckStage, Metrics};
+use crate::peers::interest::Interest;
+use crate::peers::listen;
 use crate::peers::transport::Transport;
 
 /// The limits of an ingress.
@@ -153,7 +155,10 @@ struct Inner {
     door: Door,
     /// Second copies of PUTs that have not cost a token of the flush budget yet.
     hedges_unpaid: Arc<AtomicU64>,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
+    interest: Interest,
+    /// Whether the leader pushes its slots here.
+    pushed_to: AtomicBool,
     started: Moment,
 }
 
@@ -227,7 +232,9 @@ impl Ingress {
             handed_over: AtomicUsize::new(0),
             router: Mutex::new(Router::new(writer.clone())),
             failed: Mutex::new(BTreeMap::new()),
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
+            interest: Interest::default(),
+            pushed_to: AtomicBool::new(false),
             started: env.now(),
             replica,
             committer,
@@ -240,6 +247,9 @@ impl Ingress {
         let flusher = Self { inner };
         let ingress = flusher.clone();
         env.spawn(async move { flusher.flush_until_drained().await });
+        if let Some(peers) = ingress.inner.options.peers.clone() {
+            env.spawn(listen::listen(ingress.clone(), peers));
+        }
         ingress
     }
 
@@ -253,6 +263,39 @@ impl Ingress {
         &self.inner.committer
     }
 
+    /// Who wants to hear of new slots.
+    pub fn interest(&self) -> &Interest {
+        &self.inner.interest
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Who writes here.
+    pub fn writer(&self) -> &WriterInfo {
+        &self.inner.writer
+    }
+
+    /// Whether the leader pushes its slots here now.
+    pub fn is_pushed_to(&self) -> bool {
+        self.inner.pushed_to.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_pushed_to(&self, pushed_to: bool) {
+        self.inner.pushed_to.store(pushed_to, Ordering::SeqCst);
+    }
+
+    /// Waits until it takes no more requests.
+    pub(crate) async fn drained(&self) {
+        drop(self.inner.draining.subscribe().wait_for(|draining| *draining).await);
+    }
+
+    fn is_draining(&self) -> bool {
+        *self.inner.draining.borrow()
+    }
+
     /// The newest rows, of this log and of others.
     pub fn tail(&self) -> &TailRing {
         &self.inner.tail
@@ -260,7 +303,7 @@ impl Ingress {
 
     /// Takes no more requests, and waits until those inside have left, or `limit` is over.
     pub async fn drain(&self, limit: Duration) {
-        self.inner.draining.store(true, Ordering::SeqCst);
+        self.inner.draining.send_replace(true);
         let deadline = Instant::now() + limit;
         while !self.is_idle() {
             if timeout_at(deadline, self.inner.idle.notified()).await.is_err() {

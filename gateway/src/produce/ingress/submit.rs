@@ -25,7 +25,7 @@ impl Ingress {
 
     /// As [`Self::submit`], and tells `admission` once it is queued: what is submitted afterwards comes after it.
     pub async fn submit_in_order(&self, request: Request, admission: &Admission) -> Result<Answer, Failure> {
-        if self.inner.draining.load(Ordering::SeqCst) {
+        if self.is_draining() {
             return Err(Failure::Draining);
         }
         if let Some(why) = self.inner.health.read_only() {

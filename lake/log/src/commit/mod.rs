@@ -10,9 +10,9 @@ pub mod fold;
 pub mod index;
 pub mod open;
 mod proof;
+pub mod pushed;
 mod refold;
 pub mod replica;
 mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
-pub mod writers;

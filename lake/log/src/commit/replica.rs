@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use futures::future;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use super::fold::{Fold, PutSeen};
 use super::index::PageCache;
 use super::open;
 use super::proof::{Observation, Proof};
+use super::pushed::{Bodies, FOLDED_KEPT, FoldedSlot};
 use crate::env::{Env, Moment};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::format::commit::Commit;
@@ -40,11 +41,11 @@ const READ_AHEAD_MAX: usize = 32;
 /// One log, followed. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Replica {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     store: Store,
     database: Name,
     env: Env,
@@ -61,9 +62,21 @@ struct Inner {
     polled: Mutex<Option<Moment>>,
     next: watch::Sender<Slot>,
     waiting: Mutex<BTreeMap<ProposalName, oneshot::Sender<Fate>>>,
-    /// Own commits that were answered Committed and wait for their turn.
-    arrived: Mutex<BTreeMap<Slot, (Commit, Moment)>>,
+    /// Own commits that were answered Committed, and pushed ones, that wait for their turn.
+    pub(super) arrived: Mutex<BTreeMap<Slot, Arrived>>,
+    /// Rows of own commits that are not folded yet, for who pushes them.
+    pub(super) bodies: Mutex<Bodies>,
+    pub(super) folded: broadcast::Sender<FoldedSlot>,
     pub(super) pages: PageCache,
+}
+
+/// A commit that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) commit: Commit,
+    /// From before the own PUT left, or when a push came.
+    pub(super) sent: Moment,
+    pub(super) what: Observation,
 }
 
 /// What only the one who reads on may touch.
@@ -119,6 +132,8 @@ impl Replica {
                 polled: Mutex::new(None),
                 waiting: Mutex::new(BTreeMap::new()),
                 arrived: Mutex::new(BTreeMap::new()),
+                bodies: Mutex::default(),
+                folded: broadcast::Sender::new(FOLDED_KEPT),
                 pages,
                 store,
                 database,
@@ -259,7 +274,7 @@ impl Replica {
         if self.inner.protocol.fold.planted.has(Bug::AckPastHole) && slot > self.next() {
             self.acknowledge_past_hole(&commit);
         }
-        self.inner.arrived.lock().insert(slot, (commit, sent));
+        self.inner.arrived.lock().insert(slot, Arrived { commit, sent, what: Observation::Created });
         // No turn is needed while the proof is young: an acknowledgement never waits for somebody's read.
         while self.fold_arrived().await? {}
         Ok(())
@@ -335,17 +350,28 @@ impl Replica {
         }
     }
 
-    /// Folds the own commit that waits for the next slot, if there is one.
-    async fn fold_arrived(&self) -> Result<bool> {
+    /// Folds the commit that waits for the next slot, if there is one: an own one, or one that was pushed.
+    pub(super) async fn fold_arrived(&self) -> Result<bool> {
         let next = self.next();
         let taken = {
             let mut arrived = self.inner.arrived.lock();
             arrived.retain(|slot, _| *slot >= next);
             arrived.remove(&next)
         };
-        let Some((commit, sent)) = taken else { return Ok(false) };
-        if self.believe(sent, Observation::Created).await? {
-            self.absorb(&commit)?;
+        let Some(Arrived { commit, sent, what }) = taken else { return Ok(false) };
+        let planted = self.inner.protocol.fold.planted;
+        if what == Observation::Present && planted.has(Bug::PushIsProof) {
+            self.inner.proof.lock().begin(sent);
+        }
+        if self.believe(sent, what).await? {
+            match self.absorb(&commit) {
+                // What was pushed is asked for again, at the store: whoever pushes cannot stop a node.
+                Err(error) if what == Observation::Present => {
+                    tracing::warn!(database = %self.inner.database, %error, "a pushed slot does not fit");
+                    return Ok(false);
+                }
+                absorbed => absorbed?,
+            }
         }
         Ok(true)
     }
@@ -457,6 +483,7 @@ impl Replica {
         drop(waiting);
         // Before the lock is let go, so that readers of `next` never see it go back.
         self.inner.next.send_replace(fold.state.next());
+        self.tell_folded(commit);
         Ok(())
     }
 
@@ -474,7 +501,7 @@ impl Replica {
     }
 
     /// Planted bug A-x7: the fold jumps over a hole to answer an own commit.
-    fn acknowledge_past_hole(&self, commit: &Commit) {
+    pub(super) fn acknowledge_past_hole(&self, commit: &Commit) {
         let mut state: State = self.fold().state.clone();
         state.skip_to(commit.header.slot);
         let Ok(applied) = state.apply(commit) else { return };

@@ -193,6 +193,7 @@ pub(crate) async fn strong_read(world: Arc<World>, gateway: Gateway) {
     let known = world.history.lock().tail();
     let replica = ingress.replica().clone();
     let read = gateway.process.run(async move {
+        let _waiting = ingress.interest().reader();
         let tail = replica.confirm_tail().await?;
         let folded = replica.fold().folded();
         Ok::<_, Error>((tail, folded))

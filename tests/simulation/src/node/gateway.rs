@@ -9,6 +9,7 @@ use arrow::record_batch::RecordBatch;
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::memory::Share;
 use frazil_gateway::metrics::Metrics;
+use frazil_gateway::peers::transport::Transport;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::flush::{Act, BucketRows};
 use frazil_gateway::produce::health::Health;
@@ -28,9 +29,11 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
+use crate::client::Gateways;
 use crate::history::ROWS_MAX;
 use crate::history::violation::Kind;
 use crate::node::Process;
+use crate::node::network::Network;
 
 /// The tail ring's size: room for a few flushes, so that it has to let go.
 const TAIL_BYTES_MAX: usize = 32 << 10;
@@ -111,18 +114,20 @@ pub(crate) struct GatewayOptions {
     pub(crate) inline_bytes_max: u64,
     /// Whether it writes checkpoints.
     pub(crate) checkpoints: bool,
+    /// Whether gateways reach each other.
+    pub(crate) peers: bool,
 }
 
 impl Gateway {
     /// Starts one; it is ready some time later.
-    pub(crate) fn start(process: Process, options: &GatewayOptions, sticky: u64) -> Self {
+    pub(crate) fn start(process: Process, gateways: Gateways, options: &GatewayOptions, sticky: u64) -> Self {
         let gateway = Self { process, ingress: Arc::default(), sticky };
         let (own, options) = (gateway.clone(), options.clone());
-        gateway.process.env.spawn(async move { own.open(options).await });
+        gateway.process.env.spawn(async move { own.open(options, gateways).await });
         gateway
     }
 
-    async fn open(self, options: GatewayOptions) {
+    async fn open(self, options: GatewayOptions, gateways: Gateways) {
         let process = &self.process;
         let writer = process.writer();
         let incarnation = writer.incarnation;
@@ -143,7 +148,9 @@ impl Gateway {
             buffer: Share::new(1 << 20),
             buffer_wait_max: Duration::from_secs(5),
             committer: Process::committer_options(options.flights_max),
-            peers: None,
+            peers: options
+                .peers
+                .then(|| Arc::new(Network::new(process.clone(), gateways)) as Arc<dyn Transport>),
         };
         let health = Arc::new(Health::new(process.env.clone()));
         let tail = TailRing::new(TAIL_BYTES_MAX, TailMetrics::default());

@@ -1,6 +1,7 @@
 //! A process: its clock, its chance, its tasks; it can be frozen at any await, and killed.
 
 pub(crate) mod gateway;
+pub(crate) mod network;
 mod remembering;
 pub(crate) mod worker;
 
@@ -20,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use self::remembering::remembering;
+use crate::run::FIRST_WORKER;
 use crate::world::World;
 use crate::world::dice::Dice;
 use crate::world::store::FaultyStore;
@@ -219,7 +221,8 @@ impl Process {
         WriterInfo {
             incarnation: self.env.ulid(),
             version: "simulated".into(),
-            address: String::new(),
+            // Workers are not reached.
+            address: if self.node < FIRST_WORKER { network::address(self.node) } else { String::new() },
             zone: String::new(),
             put_p99_us: 0,
         }

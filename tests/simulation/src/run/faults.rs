@@ -63,6 +63,23 @@ impl Run {
         self.start_gateway(node);
     }
 
+    /// A gateway is told to stop: it hands leadership on, ends, and is started again.
+    pub(super) fn drain(&self) {
+        let gateway = self.any_gateway();
+        let Some(ingress) = gateway.ingress() else { return };
+        let node = gateway.process.node;
+        self.world.note("drain", node as u64, 0, || format!("node {node}"));
+        let drained = gateway.process.run(async move { ingress.drain(Duration::from_secs(8)).await });
+        let gate = Arc::clone(&gateway.process.gate);
+        // Started again at once: the old process still answers what it took.
+        let fresh = self.start_gateway(node);
+        self.world.note("started beside the draining one", fresh.process.node as u64, 0, String::new);
+        self.client(async move {
+            drop(tokio::time::timeout(Duration::from_secs(10), drained).await);
+            gate.kill();
+        });
+    }
+
     pub(super) fn partition(&self) {
         let node = self.any_gateway().process.node;
         let seconds = self.dice.log_range(1, 100);

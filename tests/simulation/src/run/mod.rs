@@ -87,6 +87,7 @@ impl Run {
             flights_max: scenario.flights_max,
             inline_bytes_max: scenario.inline_bytes_max,
             checkpoints: scenario.gateways_checkpoint,
+            peers: scenario.peers,
         };
         let producers = (0..3).map(|n| Arc::new(Producer { id: format!("p{n}"), state: Mutex::default() }));
         Self {
@@ -139,7 +140,7 @@ impl Run {
     /// Starts the gateway of a machine, or starts it again.
     pub(crate) fn start_gateway(&self, node: usize) -> Gateway {
         let process = self.process(node);
-        let gateway = Gateway::start(process, &self.options, node as u64);
+        let gateway = Gateway::start(process, Arc::clone(&self.gateways), &self.options, node as u64);
         let mut gateways = self.gateways.lock();
         if node < gateways.len() {
             gateways[node] = gateway.clone();

@@ -31,6 +31,7 @@ impl Run {
             Act::LongSleep => self.long_sleep().await,
             Act::Stutter => self.stutter().await,
             Act::Crash => self.crash(),
+            Act::Drain => self.drain(),
             Act::Partition => self.partition(),
             Act::Clock => self.jump_clock(),
             Act::Janitor => self.janitor(),
@@ -47,6 +48,12 @@ impl Run {
         let age = self.scenario.trim_age();
         let time = age * 3 + Duration::from_secs(self.dice.range(0, HOUR_S));
         let idle_only = self.dice.happens(0.4);
+        if self.scenario.peers {
+            // It listens to another when it falls asleep: what is pushed meanwhile waits for it.
+            self.write_much(&sleeper, 0).await;
+            self.read_at(&sleeper);
+            sleep(Duration::from_secs(2)).await;
+        }
         if self.dice.happens(0.5) {
             self.read_at(&sleeper);
             sleep(Duration::from_millis(300)).await;

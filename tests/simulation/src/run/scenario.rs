@@ -42,6 +42,8 @@ pub(crate) enum Act {
     Stutter,
     /// A process is killed, and started again.
     Crash,
+    /// A gateway drains, then is started again.
+    Drain,
     /// A node is cut off from the store.
     Partition,
     /// A wall clock jumps.
@@ -76,6 +78,7 @@ pub(crate) const ACTS: [(Act, u32); 23] = [
     (Act::LongSleep, 1),
     (Act::Stutter, 1),
     (Act::Crash, 5),
+    (Act::Drain, 2),
     (Act::Partition, 2),
     (Act::Clock, 2),
     (Act::Janitor, 5),
@@ -120,6 +123,8 @@ pub(crate) struct Scenario {
     pub(crate) hand_overs_expect: f64,
     /// How often a request needs a new connection, at least.
     pub(crate) connect: f64,
+    /// Whether gateways hand over to and push to each other.
+    pub(crate) peers: bool,
     /// Whether the store is bad from the beginning.
     pub(crate) storm: bool,
     /// Whether the reference fold judges too (it knows no bugs).
@@ -151,6 +156,7 @@ impl Scenario {
             hand_overs_expect: 0.5,
             connect: 0.0,
             storm: dice.happens(0.3),
+            peers: dice.happens(0.6),
             reference: planted == Planted::NONE,
             protocol,
         }

@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) database: Name,
     /// What the store draws its faults from.
     pub(crate) store_dice: Dice,
+    /// What the network between gateways draws its faults from.
+    pub(crate) network_dice: Dice,
     /// The bucket as it is.
     pub(crate) bucket: Mutex<Bucket>,
     /// How likely which fault is now.
@@ -59,6 +61,7 @@ impl World {
             seed,
             database,
             store_dice: Dice::new(seed, 1),
+            network_dice: Dice::new(seed, 2),
             bucket: Mutex::new(Bucket::default()),
             weather: Mutex::new(Weather::calm()),
             trace: Mutex::new(Trace::new(verbose)),

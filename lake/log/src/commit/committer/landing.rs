@@ -35,6 +35,10 @@ impl Committer {
         let replica = &self.inner.replica;
         let (commit, sealed) = self.seal(slot, flush)?;
         leaves(ObjectId::Commit { slot, put_id: commit.header.put_id });
+        replica.keep_body(&commit, &sealed.body);
+        if replica.protocol().fold.planted.has(Bug::PushBeforeFolded) {
+            replica.tell_folded(&commit);
+        }
         let path = paths::log(replica.database(), slot);
         let mut pause = self.inner.options.retry_pause;
         loop {
@@ -56,6 +60,13 @@ impl Committer {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(self.inner.options.retry_pause_max);
+        }
+    }
+
+    /// Planted bug P-x1: proposals are answered as if they were in the next slot.
+    pub fn acknowledge_unwritten(&self, flush: &Flush) {
+        if let Ok((commit, _)) = self.seal(self.inner.replica.next(), flush) {
+            self.inner.replica.acknowledge_past_hole(&commit);
         }
     }
 

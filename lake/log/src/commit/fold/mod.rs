@@ -3,11 +3,13 @@
 //! Invariant: the state and the index move together, one whole slot at a time; every slot below the pages' end lies in a page,
 //! every later one in a sealed layer or in `recent`.
 
+pub mod writers;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::writers::Writers;
+use self::writers::Writers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::checkpoint::PageRef;
 use crate::format::commit::Commit;
