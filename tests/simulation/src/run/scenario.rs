@@ -61,7 +61,7 @@ pub(crate) enum Act {
 }
 
 /// All acts, with the weight that each has by default.
-pub(crate) const ACTS: [(Act, u32); 23] = [
+pub(crate) const ACTS: [(Act, u32); 24] = [
     (Act::Plain, 12),
     (Act::Produce, 24),
     (Act::Expect, 5),
