@@ -17,12 +17,14 @@ use frazil_gateway::consume::position::From;
 use frazil_gateway::consume::reader::OutputColumn;
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::http;
+use frazil_gateway::memory::{Ledger, Share};
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::peers::grpc::GrpcTransport;
 use frazil_gateway::peers::message::{ProposeAnswer, ProposeRequest, TailRequest};
 use frazil_gateway::peers::transport::{Pushes, Transport, Unreachable};
 use frazil_gateway::produce::ingress::IngressOptions;
 use frazil_gateway::service::{Gateway, Parts};
+use frazil_log::commit::index::PageCache;
 use frazil_log::env::Env;
 use frazil_log::format::commit::WriterInfo;
 use frazil_log::id::Name;
@@ -51,6 +53,8 @@ const SEEN_MAX: Duration = Duration::from_secs(10);
 const WARM_UP: Duration = Duration::from_secs(3);
 
 const TAIL_BYTES_MAX: usize = 64 << 20;
+
+const READ_BYTES_MAX: usize = 64 << 20;
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -130,6 +134,9 @@ async fn gateway(store: &Store, env: &Env, pushed: bool) -> anyhow::Result<Gatew
             put_p99_us: 0,
         },
         ingress: IngressOptions { peers: Some(peers), ..IngressOptions::default() },
+        reads: Share::new(READ_BYTES_MAX),
+        pages: PageCache::default(),
+        memory: Ledger::default(),
         registry: Arc::new(Registry::default()),
         metrics: Metrics::default(),
         tail: TailRing::new(TAIL_BYTES_MAX, TailMetrics::default()),
@@ -276,6 +283,7 @@ async fn follow(
                 bytes_max: 1 << 20,
                 wait: WAIT,
                 filter: None,
+                group: None,
             };
             gateway.consume(request).await
         };
