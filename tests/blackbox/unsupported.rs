@@ -68,6 +68,6 @@ async fn a_verb_of_a_later_version_is_named() {
 #[tokio::test]
 async fn a_command_of_a_later_version_is_refused() {
     let (store, frazil) = gateway().await;
-    let cost = command(&["cost", "--url", frazil.url()], &store).await;
-    assert!(cost.code.is_some_and(|code| code != 0) && cost.stderr.contains("cost"), "{cost:?}");
+    let lookup = command(&["lookup", "rime", "id=1", "--url", frazil.url()], &store).await;
+    assert!(lookup.code.is_some_and(|code| code != 0) && lookup.stderr.contains("lookup"), "{lookup:?}");
 }
