@@ -1,5 +1,6 @@
 //! The door, with a store in memory behind it: requests of each resource, and the routes against the document.
 
+mod alter;
 mod consume;
 mod fake;
 mod groups;
