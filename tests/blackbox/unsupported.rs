@@ -27,7 +27,7 @@ fn names(answer: &Answer, what: &str) {
 async fn a_parameter_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
     let rows = format!("{}/rows", table("rime"));
-    for (query, what) in [("format=sse", "sse")] {
+    for (query, what) in [("consistency=strong", "consistency")] {
         names(&frazil.http.get(&format!("{rows}?{query}")).await, what);
     }
     for (query, what) in [("op=upsert", "op"), ("op=delete", "op"), ("columns=id", "columns")] {
