@@ -223,12 +223,12 @@ fn square(n: &Value) -> u64 {
 }
 
 /// Steps until the input is closed and used up.
-fn worker(url: &str, stop: &tokio::sync::watch::Receiver<bool>) -> JoinHandle<u64> {
-    let (http, stop) = (Http::new(url), stop.clone());
+fn worker(url: &str, closed: &tokio::sync::watch::Receiver<bool>) -> JoinHandle<u64> {
+    let (http, closing) = (Http::new(url), closed.clone());
     tokio::spawn(async move {
         let mut failed = 0;
         loop {
-            let closed = *stop.borrow();
+            let closed = *closing.borrow();
             match step(&http).await {
                 Ok(true) => {}
                 Ok(false) if closed => return failed,
@@ -278,10 +278,12 @@ async fn exactly_once_through_read_process_write() {
     let url = frazil.url().to_owned();
     let feeder = tokio::spawn(feed(url.clone(), stopped.clone()));
     // Two of them: only one can move the position.
-    let workers = [worker(&url, &stopped), worker(&url, &stopped)];
+    let (close, closed) = tokio::sync::watch::channel(false);
+    let workers = [worker(&url, &closed), worker(&url, &closed)];
     let frazil = kill_and_start(&store, frazil).await;
     stop.send_replace(true);
     let fed = feeder.await.expect("every row is written in the end");
+    close.send_replace(true);
     let mut failed = 0;
     for worker in workers {
         let done = tokio::time::timeout(AFTERWARDS, worker).await;
