@@ -3,13 +3,16 @@
 //! Invariants: both sides of a comparison go through the same store, the same wrapper and the same run; what was written is
 //! removed again; a target that is missed is said.
 //!
-//! [`ack`] measures acknowledgements, [`cold`] cold starts; [`s3_like`] plays S3's latency, [`latency`] holds what was measured.
+//! [`ack`] measures acknowledgements, [`cold`] cold starts, [`tables`] a database of many tables; [`s3_like`] plays S3's latency, [`latency`] holds what was measured.
 
 pub(crate) mod ack;
 pub(crate) mod cold;
 pub(crate) mod latency;
 pub(crate) mod s3_like;
+pub(crate) mod tables;
 
+use frazil_log::env::Env;
+use frazil_log::format::commit::WriterInfo;
 use frazil_log::id::Name;
 use frazil_log::store::{Path, Store};
 
@@ -32,4 +35,15 @@ async fn remove(store: &Store, database: &Name) -> frazil_log::Result<()> {
 /// A name that no database has.
 fn fresh_database(kind: &str, ulid: frazil_log::id::Ulid) -> frazil_log::Result<Name> {
     Name::new(format!("{kind}_{}", ulid.to_string().to_lowercase()))
+}
+
+/// Who writes, in a benchmark.
+fn writer(env: &Env) -> WriterInfo {
+    WriterInfo {
+        incarnation: env.ulid(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        address: String::new(),
+        zone: String::new(),
+        put_p99_us: 0,
+    }
 }

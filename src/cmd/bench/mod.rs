@@ -2,6 +2,7 @@
 
 mod ack;
 mod cold;
+mod tables;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,9 @@ enum Verb {
     /// Cold starts on synthetic logs of 10^4, 10^5, … slots
     #[command(after_help = "Example: frazil bench cold 1000000")]
     Cold(cold::Args),
+    /// A database of many tables: writing to a tenth of them each second, and a start
+    #[command(after_help = "Example: frazil bench tables 10000 --written 1000 --seconds 120")]
+    Tables(tables::Args),
 }
 
 /// Measures.
@@ -30,5 +34,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::Ack(args) => ack::run(&args),
         Verb::Cold(args) => cold::run(&args),
+        Verb::Tables(args) => tables::run(&args),
     }
 }
