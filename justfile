@@ -20,6 +20,10 @@ check:
 crash TARGET COUNT:
     tests/tools/minio.sh && FRAZIL_CRASH_COUNT={{COUNT}} cargo test --release --test blackbox crash_{{TARGET}} -- --nocapture
 
+# A store a hundred times slower than 64 producers, and 1,000 followers that hardly read, for SECONDS.
+load SECONDS:
+    tests/tools/minio.sh && FRAZIL_LOAD_SECONDS={{SECONDS}} cargo test --release --test blackbox under_load -- --nocapture
+
 # Each planted bug must be found by the simulation.
 mutants:
     cargo run --release -p frazil-simulation -- mutants

@@ -18,6 +18,8 @@ mod first_five_minutes;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
