@@ -24,6 +24,10 @@ crash TARGET COUNT:
 load SECONDS:
     tests/tools/minio.sh && FRAZIL_LOAD_SECONDS={{SECONDS}} cargo test --release --test blackbox under_load -- --nocapture
 
+# COUNT times kill -9 of any of three gateways and a janitor on MinIO, under writers through all of them.
+crash-fleet COUNT:
+    tests/tools/minio.sh && FRAZIL_CRASH_COUNT={{COUNT}} cargo test --release --test blackbox a_fleet_under_kill_9 -- --nocapture
+
 # Each planted bug must be found by the simulation.
 mutants:
     cargo run --release -p frazil-simulation -- mutants

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bytesize::ByteSize;
 use clap::ValueEnum;
+use frazil_cache::SSD_BYTES_MIN;
 use frazil_log::protocol::Protocol;
 use serde::Deserialize;
 
@@ -66,9 +67,6 @@ pub struct ProcessArgs {
     /// Bytes of decoded newest rows, kept for all who follow [default: 4/32 of --memory]
     #[arg(long, env = "FRAZIL_TAIL_BYTES_MAX", value_name = "SIZE")]
     pub tail_bytes_max: Option<String>,
-    /// Bytes of objects kept in memory [default: 4/32 of --memory]
-    #[arg(long, env = "FRAZIL_CACHE_BYTES_MAX", value_name = "SIZE")]
-    pub cache_bytes_max: Option<String>,
     /// Bytes of rows being read and sent [default: 3/32 of --memory]
     #[arg(long, env = "FRAZIL_READS_BYTES_MAX", value_name = "SIZE")]
     pub reads_bytes_max: Option<String>,
@@ -81,6 +79,15 @@ pub struct ProcessArgs {
     /// Send PUTs that are late a second time: at most one request more in ten [default: true]
     #[arg(long, env = "FRAZIL_HEDGE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub hedge: Option<bool>,
+    /// A directory on a local SSD where what was read of the bucket is kept; without it, memory alone
+    #[arg(long, env = "FRAZIL_CACHE_DIR", value_name = "DIRECTORY")]
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes that the files in the cache's directory may take [default: 16GiB]
+    #[arg(long, env = "FRAZIL_CACHE_BYTES", value_name = "SIZE")]
+    pub cache_bytes: Option<String>,
+    /// Memory for what was read of the bucket; 0 turns the cache off [default: 4/32 of --memory]
+    #[arg(long, env = "FRAZIL_CACHE_MEMORY_BYTES", value_name = "SIZE")]
+    pub cache_memory_bytes: Option<String>,
 }
 
 /// How log lines are written.
@@ -129,6 +136,12 @@ pub struct Settings {
     pub slot_puts_per_second: f64,
     /// See the flag.
     pub hedge: bool,
+    /// See the flag.
+    pub cache_dir: Option<PathBuf>,
+    /// See the flag.
+    pub cache_bytes: usize,
+    /// See the flag.
+    pub cache_memory_bytes: usize,
 }
 
 /// The process's environment, once.
@@ -183,11 +196,13 @@ impl ProcessArgs {
             buffer_bytes_max: self.buffer_bytes_max.or(file.buffer_bytes_max),
             bodies_bytes_max: self.bodies_bytes_max.or(file.bodies_bytes_max),
             tail_bytes_max: self.tail_bytes_max.or(file.tail_bytes_max),
-            cache_bytes_max: self.cache_bytes_max.or(file.cache_bytes_max),
             reads_bytes_max: self.reads_bytes_max.or(file.reads_bytes_max),
             request_deadline: self.request_deadline.or(file.request_deadline),
             slot_puts_per_second: self.slot_puts_per_second.or(file.slot_puts_per_second),
             hedge: self.hedge.or(file.hedge),
+            cache_dir: self.cache_dir.or(file.cache_dir),
+            cache_bytes: self.cache_bytes.or(file.cache_bytes),
+            cache_memory_bytes: self.cache_memory_bytes.or(file.cache_memory_bytes),
         }
     }
 
@@ -203,11 +218,13 @@ impl ProcessArgs {
             buffer: share("buffer_bytes_max", &self.buffer_bytes_max)?,
             bodies: share("bodies_bytes_max", &self.bodies_bytes_max)?,
             tail: share("tail_bytes_max", &self.tail_bytes_max)?,
-            cache: share("cache_bytes_max", &self.cache_bytes_max)?,
+            cache: share("cache_memory_bytes", &self.cache_memory_bytes)?,
             reads: share("reads_bytes_max", &self.reads_bytes_max)?,
         };
         let budget = Budget::split(bytes("memory", self.memory.as_deref(), 1 << 30)?, &named)?;
         let request_bytes_max = (16 << 20).min(budget.bodies / 2).min(budget.buffer);
+        let cache_bytes = bytes("cache_bytes", self.cache_bytes.as_deref(), 16 << 30)?;
+        let cache_memory_bytes = budget.cache;
         let settings = Settings {
             store,
             listen_asked: self.listen.is_some(),
@@ -233,6 +250,9 @@ impl ProcessArgs {
             )?,
             slot_puts_per_second: self.slot_puts_per_second.unwrap_or(10.0),
             hedge: self.hedge.unwrap_or(true),
+            cache_dir: self.cache_dir,
+            cache_bytes: usize::try_from(cache_bytes)?,
+            cache_memory_bytes: usize::try_from(cache_memory_bytes)?,
         };
         settings.check_relations()?;
         Ok(settings)
@@ -254,6 +274,12 @@ impl Settings {
             "request_bytes_max is {}, above half of bodies_bytes_max, which is {}: such a body could never be unpacked",
             ByteSize(request),
             ByteSize(self.budget.bodies)
+        );
+        ensure!(
+            self.cache_dir.is_none() || self.cache_bytes >= SSD_BYTES_MIN,
+            "cache_bytes is {}, but a cache on an SSD needs at least {}",
+            ByteSize(self.cache_bytes as u64),
+            ByteSize(SSD_BYTES_MIN as u64)
         );
         ensure!(self.inline_bytes_max <= self.flush_bytes_max, "inline_bytes_max is above flush_bytes_max");
         ensure!(

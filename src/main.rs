@@ -9,6 +9,7 @@
 
 mod bench;
 mod bucket;
+mod cache;
 mod client;
 mod cmd;
 mod config;

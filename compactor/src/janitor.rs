@@ -1,6 +1,6 @@
 //! Rounds of tidying one log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,13 +10,16 @@ use frazil_log::commit::replica::Replica;
 use frazil_log::error::{Error, ErrorKind, Result};
 use frazil_log::format::commit::{Proposal, SegmentRef};
 use frazil_log::format::entry::Entry;
+use frazil_log::format::page::StreamKey;
 use frazil_log::format::slice::Slice;
-use frazil_log::id::{Incarnation, ProposalName, SegmentId, Slot, TableId};
+use frazil_log::id::{Incarnation, ProposalName, SegmentId, Slot};
 use frazil_log::state::verdict::{Fate, Verdict};
 use tokio::sync::Mutex;
 
 use crate::metrics::Metrics;
-use crate::{pages, rollup, sweep, trim};
+use crate::retention::Oldest;
+use crate::sweep::Referenced;
+use crate::{pages, retention, rollup, sweep, trim};
 
 /// How a janitor works.
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ pub struct Report {
     pub pages_merged: u64,
     /// Rows written anew.
     pub rows_rolled_up: u64,
+    /// Rows that are no longer kept.
+    pub rows_expired: u64,
     /// Slots deleted.
     pub slots_trimmed: u64,
     /// Checkpoints and pages deleted.
@@ -80,7 +85,9 @@ pub(crate) struct Memory {
     /// The newest checkpoint that was rolled up to, merged and swept at.
     pub(crate) done: Option<Slot>,
     /// The segments that each page refers to.
-    pub(crate) referenced: BTreeMap<(Slot, Slot), BTreeSet<(TableId, SegmentId)>>,
+    pub(crate) referenced: BTreeMap<(Slot, Slot), Referenced>,
+    /// When the first rows of each bucket arrived.
+    pub(crate) oldest: BTreeMap<StreamKey, Oldest>,
 }
 
 impl Janitor {
@@ -133,7 +140,7 @@ impl Janitor {
         }
     }
 
-    /// One round: checkpoints that are due; then, once a checkpoint, roll-up, page merge, sweep; then trim.
+    /// One round: rows that need not be kept; checkpoints that are due; then, once a checkpoint, roll-up, page merge, sweep; then trim.
     pub async fn round(&self) -> Result<Report> {
         self.metrics.rounds_total.inc();
         let outcome = self.work().await;
@@ -147,6 +154,10 @@ impl Janitor {
         let mut report = Report::default();
         let mut memory = self.memory.lock().await;
         self.replica.confirm_tail().await?;
+        let moved_from = self.replica.moved_from().filter(|_| !self.options.moved);
+        if moved_from.is_none() {
+            retention::expire(self, &mut memory, &mut report).await?;
+        }
         trim::before_checkpoint(self, &mut report).await?;
         loop {
             let Some(due) = self.replica.fold().due.first().cloned() else { break };
@@ -160,17 +171,12 @@ impl Janitor {
             // Written by others since the tail was confirmed: what it covers must be folded here before it is worked on.
             self.replica.confirm_tail().await?;
         }
-        let moved_from = self.replica.moved_from().filter(|_| !self.options.moved);
         if memory.done != Some(*newest) {
             rollup::roll_up(self, *newest, &mut report).await?;
             pages::merge(self, &mut report).await?;
-            if let Some((made, here)) = &moved_from {
-                tracing::warn!(
-                    database = %self.replica.database(), made, here,
-                    "this log was made elsewhere, so nothing is trimmed or swept; next: start with --moved if it was moved, not copied"
-                );
-            } else {
-                sweep::sweep(self, &mut memory, &mut report).await?;
+            match &moved_from {
+                Some((made, here)) => self.tell_of_move(made, here),
+                None => sweep::sweep(self, &mut memory, &mut report).await?,
             }
             memory.done = Some(*newest);
         }
@@ -179,6 +185,13 @@ impl Janitor {
         }
         trim::trim(self, &checkpoints, &mut report).await?;
         Ok(report)
+    }
+
+    fn tell_of_move(&self, made: &str, here: &str) {
+        tracing::warn!(
+            database = %self.replica.database(), made, here,
+            "this log was made elsewhere, so nothing expires, is trimmed or swept; next: start with --moved if it was moved, not copied"
+        );
     }
 
     /// Puts entries of the janitor's own into the log, and waits for the verdict.
@@ -200,7 +213,7 @@ impl Janitor {
             }
             Err(_) => Err(Error::new(
                 ErrorKind::Unavailable,
-                "the verdict of a roll-up is not known: the next round looks again",
+                "the verdict of a janitor's proposal is not known: the next round looks again",
             )),
         }
     }

@@ -12,6 +12,8 @@ pub struct Metrics {
     pub round_failures_total: Counter,
     /// Rows written anew by roll-up.
     pub rows_rolled_up_total: Counter,
+    /// Rows let go because they need not be kept any more.
+    pub rows_expired_total: Counter,
     /// Index pages merged into others.
     pub pages_merged_total: Counter,
     /// Slots deleted by trim.
@@ -33,6 +35,11 @@ impl Metrics {
             "frazil_janitor_rows_rolled_up",
             "Rows written anew by roll-up",
             self.rows_rolled_up_total.clone(),
+        );
+        registry.register(
+            "frazil_janitor_rows_expired",
+            "Rows that retention let go",
+            self.rows_expired_total.clone(),
         );
         registry.register(
             "frazil_janitor_pages_merged",

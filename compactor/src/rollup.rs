@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use arrow::datatypes::{FieldRef, Schema as ArrowSchema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use frazil_log::commit::open;
@@ -15,11 +15,13 @@ use frazil_log::format::page::Place;
 use frazil_log::format::segment::{ObjectId, SegmentHeader};
 use frazil_log::format::slice::{Slice, SliceHome, SliceOp};
 use frazil_log::id::{Slot, TableId};
+use frazil_log::plan::columns::timestamp_field;
 use frazil_log::plan::rollup::{Run, Work, runs, work};
-use frazil_log::schema::TableSpec;
+use frazil_log::schema::Schema;
 use frazil_log::schema::arrow_form::arrow_field;
 use frazil_log::schema::options::Options;
 use frazil_log::segment::{BodyBuilder, SliceMeta, join};
+use frazil_log::state::tables::Table;
 use frazil_log::state::verdict::Verdict;
 use frazil_log::store::paths;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -62,13 +64,13 @@ struct SegmentDraft {
 }
 
 async fn add(janitor: &Janitor, work: &Work, segment: &mut SegmentDraft, report: &mut Report) -> Result<()> {
-    let Some(spec) = spec_of(janitor, work.key.table) else { return Ok(()) };
-    let places = janitor.replica.places(&work.key, work.offsets.clone()).await?;
+    let Some(table) = table_of(janitor, work.key.table) else { return Ok(()) };
+    let places = janitor.replica.places(&work.key, work.kept.clone()).await?;
     let (mut from, mut parts) = (work.offsets.start, Vec::new());
     for run in runs(places, janitor.options.slice_bytes_max) {
         let end = run.places.last().map_or(run.start(), |place| place.offsets.end);
         let start = run.start();
-        write_run(janitor, work, &spec, run, segment).await?;
+        write_run(janitor, work, &table, run, segment).await?;
         parts.push(RolledPart { start, slice: segment.slices });
         segment.slices += 1;
         if segment.body.bytes() >= janitor.options.segment_bytes_max {
@@ -88,27 +90,31 @@ fn entry(work: &Work, from: u64, to: u64, parts: Vec<RolledPart>) -> Entry {
     Entry::RolledUp { table: key.table, bucket: key.bucket, stream: key.stream, from, to, parts }
 }
 
-fn spec_of(janitor: &Janitor, table: TableId) -> Option<TableSpec> {
-    janitor.replica.fold().state.tables().live(table).map(|table| table.spec.clone())
+fn table_of(janitor: &Janitor, table: TableId) -> Option<Table> {
+    janitor.replica.fold().state.tables().live(table).cloned()
 }
 
 /// Reads a run and adds it to the body as one slice.
 async fn write_run(
     janitor: &Janitor,
     work: &Work,
-    spec: &TableSpec,
+    table: &Table,
     run: Run,
     segment: &mut SegmentDraft,
 ) -> Result<()> {
     segment.sources.extend(run.places.iter().map(|place| place.object));
-    let (fields, schema) = fields(spec);
+    // A run's rows stay in the schema that they were written in: nothing is lost, and nothing needs to be known of what comes.
+    let written = table.schema(run.schema).ok_or_else(|| {
+        Error::corrupt(format!("rows of table {} in schema {}, which it never had", table.id, run.schema))
+    })?;
+    let (fields, schema) = fields(written);
     let times = run.places.iter().map(|place| place.time);
     let times = times.clone().min().zip(times.max());
     let reads = run.places.into_iter().map(|place| read_place(janitor, place, &fields, &schema));
     let batches: Vec<Vec<RecordBatch>> = stream::iter(reads).buffered(READS).try_collect().await?;
     let batches = join(batches.into_iter().flatten().collect())?;
-    let mut columns: Vec<i32> = spec.schema.columns.iter().map(|column| column.id).collect();
-    columns.push(spec.pseudo.timestamp);
+    let mut columns: Vec<i32> = written.columns.iter().map(|column| column.id).collect();
+    columns.push(table.spec.pseudo.timestamp);
     let meta = SliceMeta {
         table: work.key.table,
         bucket: work.key.bucket,
@@ -116,7 +122,7 @@ async fn write_run(
         schema: run.schema,
         columns,
         op: SliceOp::Append,
-        codec: Options::parse(&spec.options)?.compression,
+        codec: Options::parse(&table.spec.options)?.compression,
         times,
         source: None,
     };
@@ -125,13 +131,10 @@ async fn write_run(
     Ok(())
 }
 
-/// The columns of the table's slices, and the schema of rolled-up ones.
-fn fields(spec: &TableSpec) -> (Vec<FieldRef>, SchemaRef) {
-    let fields: Vec<FieldRef> =
-        spec.schema.columns.iter().map(|column| Arc::new(arrow_field(column))).collect();
-    let time =
-        Field::new("__timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false);
-    let all: Vec<FieldRef> = fields.iter().cloned().chain([Arc::new(time)]).collect();
+/// The columns of slices of a schema, and the Arrow schema of rolled-up ones.
+fn fields(written: &Schema) -> (Vec<FieldRef>, SchemaRef) {
+    let fields: Vec<FieldRef> = written.columns.iter().map(|column| Arc::new(arrow_field(column))).collect();
+    let all: Vec<FieldRef> = fields.iter().cloned().chain([Arc::new(timestamp_field())]).collect();
     (fields, Arc::new(ArrowSchema::new(all)))
 }
 

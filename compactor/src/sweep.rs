@@ -1,13 +1,13 @@
 //! The orphan sweep: segments that nothing refers to and nothing can refer to any more (rule 12), and probes left behind.
 
-use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use frazil_log::error::Result;
-use frazil_log::format::page::PlaceMap;
+use frazil_log::format::page::{PlaceMap, StreamKey};
 use frazil_log::format::segment::ObjectId;
-use frazil_log::id::{SegmentId, TableId};
+use frazil_log::id::{Offset, SegmentId};
 use frazil_log::planted::Bug;
 use frazil_log::store::paths::{self, Key};
 use frazil_log::store::{Listed, Path};
@@ -19,6 +19,9 @@ const SEGMENTS_A_LOOK: usize = 10_000;
 
 /// A probe object this old was left behind by a process that was killed.
 const PROBE_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Segments by the sequence whose rows lie there, and the end of the last of these.
+pub(crate) type Referenced = BTreeMap<(StreamKey, SegmentId), Offset>;
 
 /// Sweeps one log, and the root's probes.
 pub(crate) async fn sweep(janitor: &Janitor, memory: &mut Memory, report: &mut Report) -> Result<()> {
@@ -73,31 +76,39 @@ fn is_past_window(janitor: &Janitor, id: SegmentId, object: &Listed) -> bool {
 }
 
 /// Every segment that a page or memory refers to; places that are shadowed by newer ones count too, those of tables that are
-/// forgotten do not.
+/// forgotten and of rows that are no longer kept do not.
 async fn referenced(janitor: &Janitor, memory: &mut Memory) -> Result<BTreeSet<SegmentId>> {
     let replica = &janitor.replica;
-    let (recent, pages, kept) = {
+    let (mut recent, pages) = {
         let fold = replica.fold();
-        let kept: BTreeSet<TableId> = fold.state.tables().all().map(|table| table.id).collect();
-        (fold.layers().flat_map(segments).collect::<BTreeSet<_>>(), fold.pages.clone(), kept)
+        (fold.layers().map(segments).collect::<Vec<_>>(), fold.pages.clone())
     };
     memory.referenced.retain(|(from, to), _| pages.iter().any(|page| page.from == *from && page.to == *to));
     for page in &pages {
         if let Entry::Vacant(unknown) = memory.referenced.entry((page.from, page.to)) {
             let places = replica.read_page(page).await?;
-            unknown.insert(segments(&places).collect());
+            unknown.insert(segments(&places));
         }
     }
-    let all = memory.referenced.values().flatten().chain(&recent);
-    Ok(all.filter(|(table, _)| kept.contains(table)).map(|(_, id)| *id).collect())
+    recent.extend(memory.referenced.values().cloned());
+    let fold = replica.fold();
+    let tables = fold.state.tables();
+    let is_kept =
+        |key: &StreamKey, end: Offset| tables.known(key.table).is_some() && tables.tail(key).earliest < end;
+    let kept = recent.iter().flatten().filter(|((key, _), end)| is_kept(key, **end));
+    Ok(kept.map(|((_, id), _)| *id).collect())
 }
 
-fn segments(places: &PlaceMap) -> impl Iterator<Item = (TableId, SegmentId)> + '_ {
-    let all = places.iter().flat_map(|(key, places)| places.iter().map(|place| (key.table, place.object)));
-    all.filter_map(|(table, object)| match object {
-        ObjectId::Segment(id) => Some((table, id)),
-        ObjectId::Commit { .. } => None,
-    })
+/// The segments that places lie in, and the end of the last offsets there, by sequence.
+fn segments(places: &PlaceMap) -> Referenced {
+    let mut ends = Referenced::new();
+    for (key, place) in places.iter().flat_map(|(key, places)| places.iter().map(move |place| (key, place))) {
+        if let ObjectId::Segment(id) = place.object {
+            let end = ends.entry((*key, id)).or_default();
+            *end = place.offsets.end.max(*end);
+        }
+    }
+    ends
 }
 
 async fn sweep_probes(janitor: &Janitor, report: &mut Report) -> Result<()> {

@@ -17,6 +17,7 @@ use frazil_log::id::{Bucket, Name, ProposalName, SegmentId, Slot, Stream, TableI
 use frazil_log::protocol::Protocol;
 use frazil_log::schema::arrow_form::{arrow_field, arrow_schema};
 use frazil_log::schema::ensure::{TableRequest, build};
+use frazil_log::schema::evolution::{Change, alter};
 use frazil_log::segment::{BodyBuilder, SliceMeta};
 use frazil_log::store::{Store, StoreOptions, paths};
 
@@ -68,6 +69,25 @@ impl World {
         world
     }
 
+    /// Alters the table.
+    async fn alter(&mut self, change: &str) {
+        let change: Change = serde_json::from_str(change).unwrap();
+        let (version, spec) = {
+            let fold = self.committer.replica().fold();
+            let table = fold.state.tables().live(TableId(1)).unwrap();
+            (table.version, alter(&table.spec, &[change]).unwrap())
+        };
+        self.propose(vec![Entry::TableAltered { table: TableId(1), version, spec }], Flush::default()).await;
+    }
+
+    fn earliest(&self) -> u64 {
+        self.committer.replica().fold().state.tables().tail(&key()).earliest
+    }
+
+    async fn segments(&self) -> usize {
+        self.store.list(&paths::segment_prefix(&name("default")), None, 10_000).await.unwrap().len()
+    }
+
     async fn propose(&mut self, entries: Vec<Entry>, flush: Flush) -> Slot {
         self.names += 1;
         let name = ProposalName { incarnation: self.env.ulid(), n: self.names };
@@ -85,15 +105,15 @@ impl World {
 
     fn body(&self, numbers: std::ops::Range<i64>) -> frazil_log::segment::Body {
         let fold = self.committer.replica().fold();
-        let spec = fold.state.tables().live(TableId(1)).unwrap().spec.clone();
+        let schema = fold.state.tables().live(TableId(1)).unwrap().schema(0).unwrap().clone();
         let rows = Arc::new(Int64Array::from_iter_values(numbers));
-        let batch = RecordBatch::try_new(arrow_schema(&spec.schema), vec![rows]).unwrap();
+        let batch = RecordBatch::try_new(arrow_schema(&schema), vec![rows]).unwrap();
         let meta = SliceMeta {
             table: TableId(1),
             bucket: Bucket(0),
             stream: Stream::Rows,
             schema: 0,
-            columns: vec![spec.schema.columns[0].id],
+            columns: vec![schema.columns[0].id],
             op: SliceOp::Append,
             codec: Codec::None,
             times: None,
@@ -134,12 +154,12 @@ fn key() -> StreamKey {
 }
 
 async fn read(replica: &Replica) -> Vec<i64> {
-    let (next, spec) = {
+    let (tail, spec) = {
         let fold = replica.fold();
-        (fold.state.tables().tail(&key()).next, fold.state.tables().live(TableId(1)).unwrap().spec.clone())
+        (fold.state.tables().tail(&key()), fold.state.tables().live(TableId(1)).unwrap().spec.clone())
     };
     let mut numbers = Vec::new();
-    for place in replica.places(&key(), 0..next).await.unwrap() {
+    for place in replica.places(&key(), tail.earliest..tail.next).await.unwrap() {
         let time = arrow::datatypes::DataType::Timestamp(
             arrow::datatypes::TimeUnit::Microsecond,
             Some("UTC".into()),
@@ -271,4 +291,86 @@ async fn two_janitors_at_once_do_no_harm() {
     }
     assert!(world.slots_kept().await < 30);
     assert_eq!(world.read_cold().await, expected(45));
+}
+
+#[tokio::test]
+async fn rows_older_than_their_retention_go_and_the_others_keep_their_offsets() {
+    let mut world = World::new(Duration::from_secs(3_600)).await;
+    world.alter(r#"{"set":{"retention":"1s"}}"#).await;
+    for n in 0..25 {
+        world.append(n..n + 1).await;
+    }
+    let janitor = world.janitor();
+    let report = janitor.round().await.unwrap();
+    assert_eq!((report.rows_expired, world.earliest()), (0, 0), "they are too young");
+    assert!(report.rows_rolled_up > 0 && world.segments().await == 1);
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    for n in 25..28 {
+        world.append(n..n + 1).await;
+    }
+    assert_eq!(janitor.round().await.unwrap().rows_expired, 25);
+    assert_eq!(world.earliest(), 25);
+    assert_eq!(world.read_cold().await, [25, 26, 27]);
+    assert_eq!(janitor.round().await.unwrap().rows_expired, 0, "a second round finds nothing");
+    // Nobody refers to their segment any more: past its window it goes.
+    world.alter(r#"{"set":{"retention":"infinite"}}"#).await;
+    for n in 28..50 {
+        world.append(n..n + 1).await;
+    }
+    assert!(janitor.round().await.unwrap().orphans_swept >= 1);
+    assert_eq!(world.read_cold().await, (25..50).collect::<Vec<_>>());
+    for n in 50..52 {
+        world.append(n..n + 1).await;
+    }
+    assert_eq!(read(world.committer.replica()).await, (25..52).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn rows_beyond_the_bytes_of_their_table_go_oldest_first() {
+    let mut world = World::new(Duration::from_secs(3_600)).await;
+    let janitor = world.janitor();
+    for n in 0..5 {
+        world.append(n * 10..n * 10 + 10).await;
+    }
+    let places = world.committer.replica().places(&key(), 0..50).await.unwrap();
+    let each = places[0].slice.bytes;
+    assert_eq!(janitor.round().await.unwrap().rows_expired, 0);
+    world.alter(&format!(r#"{{"set":{{"retention.bytes":"{}B"}}}}"#, each * 3)).await;
+    assert_eq!(janitor.round().await.unwrap().rows_expired, 20);
+    assert_eq!(world.read_cold().await, (20..50).collect::<Vec<_>>());
+    world.append(50..60).await;
+    assert_eq!(janitor.round().await.unwrap().rows_expired, 10);
+    assert_eq!((world.earliest(), janitor.round().await.unwrap().rows_expired), (30, 0));
+}
+
+#[tokio::test]
+async fn two_janitors_expire_rows_once() {
+    let mut world = World::new(Duration::from_secs(3_600)).await;
+    world.alter(r#"{"set":{"retention":"1ms"}}"#).await;
+    for n in 0..5 {
+        world.append(n..n + 1).await;
+    }
+    let committer = open(&world.store, &world.env, &world.protocol).await;
+    let other = Janitor::new(committer, JanitorOptions::default(), Metrics::default());
+    let janitor = world.janitor();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let (a, b) = tokio::join!(janitor.round(), other.round());
+    assert_eq!(a.unwrap().rows_expired + b.unwrap().rows_expired, 5);
+    assert_eq!(world.earliest(), 5);
+}
+
+#[tokio::test]
+async fn slices_of_different_schemas_are_rolled_up_and_trimmed() {
+    let mut world = World::new(Duration::from_secs(1)).await;
+    for n in 0..12 {
+        world.append(n..n + 1).await;
+    }
+    world.alter(r#"{"add":{"name":"ref","type":"STRING"}}"#).await;
+    // Who has not heard of it goes on writing as before.
+    for n in 12..30 {
+        world.append(n..n + 1).await;
+    }
+    let report = world.janitor().round().await.unwrap();
+    assert!(report.rows_rolled_up >= 25, "{report:?}");
+    assert_eq!(world.read_cold().await, expected(30));
 }

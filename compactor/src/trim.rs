@@ -1,5 +1,5 @@
 //! Trim: forgetting the log's prefix (rule 11). The order is the safety: the checkpoint is old, read back and decoded, then every row
-//! below it is shown to lie in segments, then the slots go.
+//! below it is shown to lie in segments or to be kept no more, then the slots go.
 
 use frazil_log::commit::open;
 use frazil_log::error::{Error, ErrorKind, Result};
@@ -44,7 +44,7 @@ pub(crate) async fn trim(
     else {
         return Ok(());
     };
-    let holders = holders(&replica.fold().state, &then.state, now);
+    let holders = holders(&replica.fold().state, &then.state);
     if !holders.is_empty() {
         tracing::debug!(database = %replica.database(), slot = point.slot, waiting = holders.len(), "trim waits for a roll-up");
         return Ok(());
@@ -65,7 +65,7 @@ pub(crate) async fn before_checkpoint(janitor: &Janitor, report: &mut Report) ->
 }
 
 /// The store's clock (rule 13), as an object just written shows it.
-async fn store_time(janitor: &Janitor) -> Result<TimeMicros> {
+pub(crate) async fn store_time(janitor: &Janitor) -> Result<TimeMicros> {
     let store = janitor.replica.store();
     let path = paths::probe(janitor.replica.env().ulid());
     match store.create_if_absent(&path, PutPayload::from_static(b"time")).await {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use frazil_log::id::{Bucket, Name, Offset, SchemaId, Slot, TableId, Uuid};
-use frazil_log::schema::TableSpec;
+use frazil_log::schema::evolution::Change;
+use frazil_log::schema::{Schema, TableSpec};
 use serde::Serialize;
 use tokio::sync::Notify;
 use utoipa::ToSchema;
@@ -51,6 +52,15 @@ pub trait Application: Send + Sync + fmt::Debug {
         table: &Name,
         spec: TableSpec,
     ) -> Result<Ensured<Table>, Problem>;
+
+    /// One table, the tail confirmed first.
+    async fn table_confirmed(&self, database: &Name, table: &Name) -> Result<Table, Problem>;
+
+    /// Makes all changes of a list, or none; `schema-changed` if the table's schema is not one of `expected`.
+    async fn alter_table(&self, database: &Name, table: &Name, alter: Alter) -> Result<Table, Problem>;
+
+    /// Brings back a table that was dropped and is still kept, under its name.
+    async fn restore_table(&self, database: &Name, which: Dropped) -> Result<Table, Problem>;
 
     /// Drops a table: the name is free at once, the id is not used again.
     async fn drop_table(&self, database: &Name, table: &Name) -> Result<(), Problem>;
@@ -144,6 +154,28 @@ pub struct Table {
     pub uuid: Uuid,
     /// What it is; rows are written under its schema.
     pub spec: TableSpec,
+    /// How many times it was altered.
+    pub version: u64,
+    /// The schemas that it had before, oldest first.
+    pub schemas: Vec<Arc<Schema>>,
+}
+
+/// How to change a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alter {
+    /// The changes, made one after the other.
+    pub changes: Vec<Change>,
+    /// Only if the table's schema is one of these.
+    pub expected: Option<Vec<SchemaId>>,
+}
+
+/// Which dropped table to bring back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// The newest of this name.
+    Named(Name),
+    /// The one of this UUID.
+    Uuid(Uuid),
 }
 
 /// Rows to append.
@@ -236,6 +268,8 @@ pub struct Consume {
     pub table: Name,
     /// The table that the columns were looked up in.
     pub id: TableId,
+    /// Its schema then. If it is another by now the answer is `schema-changed`: look the columns up again.
+    pub schema: SchemaId,
     /// The columns to read, in this order.
     pub columns: Vec<OutputColumn>,
     /// Where to begin.

@@ -41,6 +41,11 @@ impl Share {
         Self { units: Arc::new(Semaphore::new(units_max as usize)), units_max }
     }
 
+    /// The share itself, in KiB, for what takes it bit by bit.
+    pub(crate) fn units(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.units)
+    }
+
     /// The whole share.
     pub fn bytes_max(&self) -> usize {
         self.units_max as usize * UNIT_BYTES

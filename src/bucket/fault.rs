@@ -43,6 +43,8 @@ pub(crate) enum FaultKind {
     Exists,
     /// The store does not do this.
     Unsupported,
+    /// The store does not understand this document.
+    NotUnderstood,
     /// Too many requests (503 SlowDown).
     Throttled,
     /// Anything else.
@@ -131,6 +133,9 @@ pub(super) fn classify(said: &Said<'_>) -> FaultKind {
             return FaultKind::Throttled;
         }
         "NotImplemented" | "MethodNotAllowed" | "XNotImplemented" => return FaultKind::Unsupported,
+        // What S3 understands, a store that only speaks like it may not.
+        "MalformedXML" => return FaultKind::NotUnderstood,
+        "InvalidArgument" if said.message.contains("XML") => return FaultKind::NotUnderstood,
         code if code.starts_with("KMS.") || code.starts_with("Kms") => return kms(said.message),
         _ => {}
     }

@@ -11,10 +11,12 @@
 //! Start reading at [`observe`], which asks, then [`judge`].
 
 mod client;
+pub(crate) mod create;
 pub(crate) mod facts;
 mod fault;
 pub(crate) mod judge;
 pub(crate) mod observe;
+pub(crate) mod policy;
 
 pub(crate) use client::BucketClient;
 pub(crate) use fault::{Fault, FaultKind};

@@ -5,6 +5,7 @@ use aws_sdk_s3::types::{
     BucketVersioningStatus, ExpirationStatus, LifecycleRule, ObjectLockConfiguration,
     ServerSideEncryptionConfiguration,
 };
+use frazil_log::store::S3Access;
 use futures::join;
 
 use super::facts::{Asked, Encryption, Facts, Objects, Place, Rule, Seen, Setting, Settings, Versioning};
@@ -24,14 +25,7 @@ pub(crate) enum Writes {
 
 /// Looks at a bucket. `name` is a fresh ULID: the key that is written and removed is named after it.
 pub(crate) async fn observe(client: &BucketClient, name: &str, writes: Writes) -> Facts {
-    let access = &client.access;
-    let place = Place {
-        bucket: access.bucket.clone(),
-        prefix: access.prefix.clone(),
-        endpoint: access.endpoint.clone(),
-        region: access.region.clone(),
-        region_set: access.region_set,
-    };
+    let place = place(client);
     let list = list(client, &place).await;
     let answers = list.as_ref().err().is_none_or(|fault| matches!(fault.kind, FaultKind::Denied));
     let asked = if answers {
@@ -42,6 +36,22 @@ pub(crate) async fn observe(client: &BucketClient, name: &str, writes: Writes) -
         None
     };
     Facts { place, list, asked }
+}
+
+/// How a client reaches its bucket.
+pub(crate) fn place(client: &BucketClient) -> Place {
+    place_of(&client.access)
+}
+
+/// How a bucket is reached.
+pub(crate) fn place_of(access: &S3Access) -> Place {
+    Place {
+        bucket: access.bucket.clone(),
+        prefix: access.prefix.clone(),
+        endpoint: access.endpoint.clone(),
+        region: access.region.clone(),
+        region_set: access.region_set,
+    }
 }
 
 async fn list(client: &BucketClient, place: &Place) -> Seen<()> {
@@ -79,7 +89,8 @@ async fn get(client: &BucketClient, key: &str) -> Seen<bool> {
     Ok(body.is_ok_and(|body| body.to_vec() == BYTES))
 }
 
-async fn settings(client: &BucketClient) -> Settings {
+/// The bucket's settings, all of them asked for at once.
+pub(super) async fn settings(client: &BucketClient) -> Settings {
     let (location, lifecycle, encryption, versioning, object_lock, public_access) = join!(
         location(client),
         lifecycle(client),
@@ -102,11 +113,8 @@ async fn location(client: &BucketClient) -> Seen<String> {
     })
 }
 
-/// The bucket's lifecycle rules.
-///
-/// # Errors
-/// The fault, unless it is that there are none.
-pub(super) async fn lifecycle(client: &BucketClient) -> Seen<Vec<Rule>> {
+/// The bucket's lifecycle rules; none is an answer.
+async fn lifecycle(client: &BucketClient) -> Seen<Vec<Rule>> {
     let request = client.s3.get_bucket_lifecycle_configuration().bucket(client.bucket());
     let found = match request.send().await.map_err(Fault::of) {
         Err(fault) if fault.kind == FaultKind::Absent => return Ok(Vec::new()),

@@ -3,8 +3,10 @@
 //! Exit codes: 0 done · 1 failed · 2 usage · 3 refused by the store probe · 4 corruption found.
 
 mod bench;
+mod bucket;
 mod completions;
 mod consume;
+mod cost;
 mod database;
 mod process;
 mod produce;
@@ -36,6 +38,8 @@ enum Command {
     Gateway(gateway::Args),
     /// Run the worker that keeps a store tidy (page merge, roll-up, trim, orphan sweep)
     Compactor(compactor::Args),
+    /// Set up a bucket of S3, and print what IAM must allow
+    Bucket(bucket::Args),
     /// Create, list, describe and drop databases
     Database(database::Args),
     /// Create, list, describe and drop tables
@@ -52,6 +56,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Say how a gateway and its store are doing
     Status(status::Args),
+    /// Requests and bytes to dollars a month: of a gateway, a store, or a load in words
+    Cost(cost::Args),
     /// Measure, next to the raw store in the same run
     Bench(bench::Args),
     /// Print completions for a shell
@@ -64,6 +70,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Gateway(args) => gateway::run(args),
         Command::Compactor(args) => compactor::run(args),
+        Command::Bucket(args) => bucket::run(args),
         Command::Database(args) => database::run(args),
         Command::Table(args) => table::run(args),
         Command::Produce(args) => produce::run(args),
@@ -72,6 +79,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Status(args) => status::run(args),
+        Command::Cost(args) => cost::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Completions(args) => completions::run(args),
     };

@@ -37,10 +37,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::shares::Shares;
+use crate::cache;
 use crate::config::{self, Settings};
 
 /// How long requests have to be answered once the process was told to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long the cache has to be written down then: what is not is read from the bucket again.
+const CACHE_CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What is common to every process.
 pub struct Node {
@@ -141,8 +145,9 @@ pub async fn gateway(
     memory.register(&mut registry);
     tracing::info!(memory = settings.budget.memory, shares = settings.budget.words(), "memory is split");
     let running = Running { address, store: store.description().to_owned() };
+    let (store, cache) = cache::before(store, &settings, &mut registry).await;
     let gateway = Gateway::new(Parts {
-        store: store.clone(),
+        store,
         env: env.clone(),
         protocol,
         writer,
@@ -183,6 +188,9 @@ pub async fn gateway(
     stop.send_replace(true);
     // Followers never end by themselves: what is still open after a moment is cut.
     drop(tokio::time::timeout(Duration::from_millis(500), server).await);
+    if let Some(cache) = cache {
+        drop(tokio::time::timeout(CACHE_CLOSE_LIMIT, cache.close()).await);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,15 +2,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef};
-use frazil_gateway::consume::reader::timestamp_field;
+use arrow::datatypes::DataType;
 use frazil_log::format::slice::{ColumnStatistics, Slice};
 use frazil_log::id::TableId;
-use frazil_log::schema::TableSpec;
-use frazil_log::schema::arrow_form::arrow_field;
+use frazil_log::plan::columns::SliceColumns;
 use frazil_log::segment::{BodyPlace, decode, statistics};
+use frazil_log::state::tables::Table;
 
 use super::Check;
 use super::object::{Fault, slice_bytes};
@@ -44,21 +42,16 @@ pub(super) fn check(
     bytes: &[u8],
     body_start: u64,
     slice: &Slice,
-    specs: &BTreeMap<TableId, TableSpec>,
+    tables: &BTreeMap<TableId, Table>,
 ) -> Decoded {
     let range = slice.object_range(body_start);
-    let Some(spec) = specs.get(&slice.table) else { return Decoded::NoTable };
+    let Some(table) = tables.get(&slice.table) else { return Decoded::NoTable };
     let fault = |expected: String, found: String| {
         Decoded::Faults(vec![Fault::new(object, range.clone(), expected, found)])
     };
-    let fields = match fields(spec, slice) {
-        Ok(fields) => fields,
-        Err(column) => {
-            return fault(
-                format!("columns of table {}", slice.table),
-                format!("column {column}, which it has not"),
-            );
-        }
+    let fields = match SliceColumns::of(table, slice) {
+        Ok(columns) => columns.fields,
+        Err(error) => return fault(format!("columns of table {}", slice.table), error.message().to_owned()),
     };
     let Some(bytes) = slice_bytes(bytes, body_start, slice) else {
         return fault(format!("{} bytes of rows", slice.bytes), "an object that ends before them".to_owned());
@@ -86,18 +79,6 @@ pub(super) fn check(
         })
         .collect();
     if faults.is_empty() { Decoded::Agrees } else { Decoded::Faults(faults) }
-}
-
-/// The Arrow fields of a slice's columns, or the first that its table has not.
-fn fields(spec: &TableSpec, slice: &Slice) -> Result<Vec<FieldRef>, i32> {
-    let field = |id: &i32| {
-        if *id == spec.pseudo.timestamp {
-            return Ok(Arc::new(timestamp_field()));
-        }
-        let column = spec.schema.columns.iter().find(|column| column.id == *id);
-        column.map(|column| Arc::new(arrow_field(column))).ok_or(*id)
-    };
-    slice.columns.iter().map(field).collect()
 }
 
 /// How what a header says of a column does not hold for its values: what it says, what is.

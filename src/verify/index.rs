@@ -3,7 +3,6 @@
 //! Layers are looked at newest first. A place that newer ones shadow wholly is never read again, and its object may be trimmed.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use frazil_log::format::checkpoint::PageRef;
 use frazil_log::format::page::{Place, PlaceMap, StreamKey};
@@ -62,8 +61,11 @@ impl Check<'_> {
             if state.tables().live(key.table).is_none() {
                 continue;
             }
+            // What expired may be gone at any time.
+            let kept = state.tables().tail(key).earliest..Offset::MAX;
             let offsets = seen.offsets.entry(*key).or_default();
             for place in places.iter().filter(|place| !is_below(&place.object, self.start)) {
+                let Some(place) = place.cut(&kept) else { continue };
                 if offsets.covers(&place.offsets) {
                     continue;
                 }
@@ -77,7 +79,7 @@ impl Check<'_> {
                     continue;
                 }
                 if seen.doubts.len() < DOUBTS_MAX {
-                    seen.doubts.entry(digest).or_insert_with(|| place.clone());
+                    seen.doubts.entry(digest).or_insert(place);
                 } else {
                     seen.doubts_more += 1;
                 }
@@ -149,12 +151,7 @@ impl Check<'_> {
                 let key = StreamKey { table: table.id, bucket: *bucket, stream: *stream };
                 let known = seen.offsets.get(&key).cloned().unwrap_or_default();
                 let object = format!("{} table {} bucket {bucket}", self.database, table.name);
-                let gaps = if known.first().is_some() {
-                    known.gaps_up_to(tail.next)
-                } else {
-                    none_at_all(tail.next)
-                };
-                for gap in gaps {
+                for gap in known.gaps(tail.earliest..tail.next) {
                     let expected = format!("rows at offsets {}..{}", gap.start, gap.end);
                     self.tell(Fault::new(&object, None, expected, "no place of them in the index"));
                 }
@@ -165,10 +162,6 @@ impl Check<'_> {
             }
         }
     }
-}
-
-fn none_at_all(next: Offset) -> Vec<Range<Offset>> {
-    if next == 0 { Vec::new() } else { std::iter::once(0..next).collect() }
 }
 
 /// Whether an object was written before the first slot that is looked at.

@@ -26,8 +26,8 @@ use anyhow::Context;
 use frazil_log::commit::fold::Fold;
 use frazil_log::id::{Name, SegmentId, Slot, TableId, TimeMicros};
 use frazil_log::protocol::Protocol;
-use frazil_log::schema::TableSpec;
 use frazil_log::state::State;
+use frazil_log::state::tables::Table;
 use frazil_log::store::paths::Key;
 use frazil_log::store::{Listed, Path, Store};
 use futures::stream::{self, BoxStream};
@@ -209,8 +209,8 @@ struct Check<'a> {
     slices: BTreeSet<u64>,
     /// Keys of objects that are told of already.
     at_fault: BTreeSet<String>,
-    /// The specs of all tables seen.
-    specs: BTreeMap<TableId, TableSpec>,
+    /// All tables seen, as they were last.
+    tables: BTreeMap<TableId, Table>,
     fold: Option<Fold>,
     /// The first slot that is there.
     first: Option<Slot>,
@@ -244,7 +244,7 @@ impl<'a> Check<'a> {
             segments: BTreeSet::new(),
             slices: BTreeSet::new(),
             at_fault: BTreeSet::new(),
-            specs: BTreeMap::new(),
+            tables: BTreeMap::new(),
             fold: None,
             first: None,
             stuck: None,
@@ -289,7 +289,9 @@ impl<'a> Check<'a> {
     /// Remembers what tables look like, for decoding their rows.
     fn learn(&mut self, state: &State) {
         for table in state.tables().all() {
-            self.specs.entry(table.id).or_insert_with(|| table.spec.clone());
+            if self.tables.get(&table.id).is_none_or(|known| known.version < table.version) {
+                self.tables.insert(table.id, Table { buckets: BTreeMap::new(), ..table.clone() });
+            }
         }
     }
 }

@@ -28,15 +28,10 @@ impl Offsets {
         self.0.splice(first..end, std::iter::once(start..stop));
     }
 
-    /// The first offset.
-    pub(super) fn first(&self) -> Option<Offset> {
-        self.0.first().map(|range| range.start)
-    }
-
-    /// What is missing between the first offset and `end`.
-    pub(super) fn gaps_up_to(&self, end: Offset) -> Vec<Range<Offset>> {
-        let starts = self.0.iter().map(|range| range.end);
-        let ends = self.0.iter().skip(1).map(|range| range.start).chain([end]);
+    /// What of a range is missing.
+    pub(super) fn gaps(&self, wanted: Range<Offset>) -> Vec<Range<Offset>> {
+        let starts = [wanted.start].into_iter().chain(self.0.iter().map(|range| range.end.max(wanted.start)));
+        let ends = self.0.iter().map(|range| range.start.min(wanted.end)).chain([wanted.end]);
         starts.zip(ends).filter(|(start, end)| start < end).map(|(start, end)| start..end).collect()
     }
 
@@ -73,14 +68,10 @@ mod tests {
                 asked.clone().all(|offset| model.contains(&offset)),
                 "{offsets:?} {asked:?}"
             );
-            assert_eq!(offsets.first(), model.first().copied());
-            if let Some(first) = model.first() {
-                let missing: Vec<u64> = (*first..60).filter(|offset| !model.contains(offset)).collect();
-                assert_eq!(
-                    offsets.gaps_up_to(60).into_iter().flatten().collect::<Vec<_>>(),
-                    missing,
-                    "{offsets:?}"
-                );
+            for wanted in [asked.clone(), 0..60, 60..60] {
+                let missing: Vec<u64> = wanted.clone().filter(|offset| !model.contains(offset)).collect();
+                let gaps: Vec<u64> = offsets.gaps(wanted).into_iter().flatten().collect();
+                assert_eq!(gaps, missing, "{offsets:?}");
             }
             assert!(offsets.0.windows(2).all(|pair| pair[0].end < pair[1].start), "{offsets:?}");
             let last = model.last().copied();

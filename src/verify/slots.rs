@@ -84,7 +84,7 @@ impl Check<'_> {
         if let Some((commit, held)) = read.checked.content.as_ref().zip(read.held).filter(|_| intact) {
             for slice in commit.header.slices.iter().filter(|slice| slice.home == SliceHome::Here) {
                 let start = commit.envelope.body_start();
-                let checked = deep::check(&read.object, &held.bytes, start, slice, &self.specs);
+                let checked = deep::check(&read.object, &held.bytes, start, slice, &self.tables);
                 self.take_decoded(checked);
             }
         }
@@ -156,7 +156,7 @@ impl Check<'_> {
     fn learn_tables(&mut self, commit: &Commit) {
         let mut entries = commit.header.proposals.iter().flat_map(|proposal| &proposal.entries);
         if self.options.deep
-            && entries.any(|entry| matches!(entry, Entry::TableCreated { .. }))
+            && entries.any(|entry| matches!(entry, Entry::TableCreated { .. } | Entry::TableAltered { .. }))
             && let Some(fold) = self.fold.take()
         {
             self.learn(&fold.state);

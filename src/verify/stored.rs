@@ -231,7 +231,7 @@ impl Check<'_> {
         self.slices.extend(header.slices.iter().map(|slice| digest(&id, body_start, slice)));
         if self.options.deep && intact {
             for slice in &header.slices {
-                let checked = deep::check(&read.object, &read.held.bytes, body_start, slice, &self.specs);
+                let checked = deep::check(&read.object, &read.held.bytes, body_start, slice, &self.tables);
                 self.take_decoded(checked);
             }
         }

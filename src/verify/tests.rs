@@ -448,6 +448,7 @@ async fn a_checkpoint_of_another_state_and_a_commit_of_another_hash_are_told() {
         CHECKPOINT_SLOTS,
         read.header.log_hash,
         state.into(),
+        read.features,
         &read.pages,
     );
     fs::write(written.file(&path), forged.unwrap().to_vec()).unwrap();

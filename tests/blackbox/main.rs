@@ -16,6 +16,8 @@ mod drain;
 #[cfg(test)]
 mod first_five_minutes;
 #[cfg(test)]
+mod flight;
+#[cfg(test)]
 mod idle;
 #[cfg(test)]
 mod load;

@@ -48,11 +48,9 @@ async fn a_parameter_of_a_later_version_is_named() {
 #[tokio::test]
 async fn an_option_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
-    for (extra, what) in [
-        (r#""primary_key":["id"]"#, "primary_key"),
-        (r#""partitioned_by":["day(day)"]"#, "partitioned_by"),
-        (r#""options":{"lake.enabled":true}"#, "lake.enabled"),
-    ] {
+    for (extra, what) in
+        [(r#""primary_key":["id"]"#, "primary_key"), (r#""options":{"lake.enabled":true}"#, "lake.enabled")]
+    {
         names(&frazil.http.put(&table("hoar"), &format!("{{{COLUMNS},{extra}}}")).await, what);
     }
     frazil.http.get(&table("hoar")).await.problem(404, "no-such-table");
@@ -62,10 +60,7 @@ async fn an_option_of_a_later_version_is_named() {
         .await
         .ok(201);
     let shown = frazil.http.get(&table("hoar")).await;
-    assert!(
-        shown.text.contains("30d") && shown.text.contains("not enforced"),
-        "retention is shown, and that nothing is deleted by it yet: {shown:?}"
-    );
+    assert!(shown.text.contains("30d"), "{shown:?}");
 }
 
 #[tokio::test]
@@ -73,8 +68,6 @@ async fn a_verb_of_a_later_version_is_named() {
     let (_store, frazil) = gateway().await;
     let t = table("rime");
     for (method, path, what) in [
-        ("PATCH", t.clone(), "PATCH"),
-        ("POST", format!("{t}/restore"), "restore"),
         ("GET", format!("{t}/changes"), "changes"),
         ("GET", format!("{t}/lookup?id=1"), "lookup"),
         ("POST", "/v1/databases/default/write".to_owned(), "write"),

@@ -91,13 +91,19 @@ def write(run, history):
     if run.options.plain:
         n = run.options.writers
         writers.append(PlainWriter(run, n, history.next_plain_seq(n), False))
+    if run.options.flight:
+        from flight import FlightWriter
+
+        first = run.options.writers + 1
+        for n in range(first, first + run.options.flight):
+            writers.append(FlightWriter(run, n, history.next_seq(n), may_have_been_sent=True))
     if not resumed:
         for writer in writers:
             writer.may_have_been_sent = False
     threads = [threading.Thread(target=writer.write, daemon=True) for writer in writers]
     for thread in threads:
         thread.start()
-    idempotent = threads[: run.options.writers]
+    idempotent = [thread for thread, writer in zip(threads, writers) if not isinstance(writer, PlainWriter)]
     if run.options.seconds is not None:
         run.stop.wait(run.options.seconds)
         run.stop.set()
@@ -129,6 +135,7 @@ def parse_arguments(arguments):
     parser.add_argument("--table", default="frazil_check", help="made if it is not there; other runs' rows in it do no harm")
     parser.add_argument("--buckets", type=int, default=1, help="of the table, when it is made")
     parser.add_argument("--writers", type=int, default=4)
+    parser.add_argument("--flight", type=int, default=0, help="so many more writers, by Arrow Flight (needs pyarrow)")
     parser.add_argument("--plain", action="store_true", help="one more writer, without producer headers")
     parser.add_argument("--seconds", type=float, help="how long to write (default 20)")
     parser.add_argument("--requests", type=int, help="how many requests each writer sends, in place of --seconds")

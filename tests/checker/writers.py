@@ -23,7 +23,7 @@ class Writer:
 
     def __init__(self, run, number, first_seq, may_have_been_sent):
         self.run, self.number, self.seq = run, number, first_seq
-        self.client = run.client()
+        self.client = self.door = run.client()  # the door is what writes go through
         self.sendings = number  # chooses the URL
         self.may_have_been_sent = may_have_been_sent
         self.last_slot = -1
@@ -84,7 +84,7 @@ class Writer:
             attempts += 1
             pause_s = wait_s
             try:
-                answer = self.client.request(self.next_url(), "POST", path, body, headers)
+                answer = self.door.request(self.next_url(), "POST", path, body, headers)
                 retry = answer.problem().get("retry") if answer.status >= 400 else None
                 if answer.status < 500 and answer.status not in (408, 429) and retry not in ("same", "after"):
                     return answer, attempts

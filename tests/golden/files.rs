@@ -144,7 +144,10 @@ fn log_checkpoint() -> Vec<u8> {
         list_bytes: 0,
     };
     let pages = vec![page(0, 8, 1), page(8, 11, 0), page(11, slot, 0)];
-    Checkpoint { header, state: state_bytes, pages }.seal().expect("within its limits").to_vec()
+    Checkpoint { header, features: state.features(), state: state_bytes, pages }
+        .seal()
+        .expect("within its limits")
+        .to_vec()
 }
 
 /// The sums written down, by path.

@@ -1,6 +1,5 @@
 //! A real MinIO of one's own: on a free port, in a temporary directory that survives its restarts.
 
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use tempfile::TempDir;
 
 use super::http::Http;
 use super::process::Process;
-use super::{eventually, tool};
+use super::{eventually, free_port, tool};
 
 const USER: &str = "frazil-tests";
 const PASSWORD: &str = "frazil-tests-secret";
@@ -53,9 +52,14 @@ impl Minio {
 
     /// What a client of this server needs in its environment; `endpoint` may be a proxy's.
     pub(crate) fn environment(&self, endpoint: &str) -> Vec<(String, String)> {
+        self.environment_of(endpoint, USER, PASSWORD)
+    }
+
+    /// The same for another user.
+    pub(crate) fn environment_of(&self, endpoint: &str, user: &str, password: &str) -> Vec<(String, String)> {
         let pairs = [
-            ("AWS_ACCESS_KEY_ID", USER),
-            ("AWS_SECRET_ACCESS_KEY", PASSWORD),
+            ("AWS_ACCESS_KEY_ID", user),
+            ("AWS_SECRET_ACCESS_KEY", password),
             ("AWS_REGION", "us-east-1"),
             ("AWS_ENDPOINT_URL", endpoint),
         ];
@@ -119,7 +123,7 @@ impl Minio {
     }
 
     /// Runs MinIO's client; what it printed.
-    async fn mc(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn mc(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(tool("mc", "FRAZIL_MC", SCRIPT));
         let host = format!("http://{USER}:{PASSWORD}@{}", self.address());
         command.env("MC_HOST_tests", host).env("HOME", self.directory.path()).arg("--quiet").args(arguments);
@@ -128,9 +132,4 @@ impl Minio {
         assert_eq!(code, Some(0), "{}", process.words());
         process.stdout.text()
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("a bound socket has an address").port()
 }

@@ -15,6 +15,7 @@ pub(crate) mod s3_proxy;
 pub(crate) mod store;
 mod tests;
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,4 +56,15 @@ pub(crate) async fn eventually<T>(
             Err(_) => sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// `127.0.0.1` and a port that was free a moment ago: for a process that is started again in its place.
+pub(crate) fn free_address() -> String {
+    format!("127.0.0.1:{}", free_port())
 }

@@ -40,6 +40,8 @@ const PIECE_BYTES: usize = 8 << 10;
 struct Follower {
     app: Arc<dyn Application>,
     request: Consume,
+    /// The columns as they were asked for: looked up again when the table was altered.
+    columns: String,
     encoder: Encoder,
     kept: KeptPages,
     /// Rows of a bucket, from where `request` begins, that were sent already.
@@ -77,13 +79,14 @@ struct Resume {
 pub(crate) fn follow(
     app: Arc<dyn Application>,
     request: Consume,
+    columns: String,
     projection: &Projection,
     first: Page,
     kept: KeptPages,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
     let encoder = Encoder::new(projection.columns().to_vec());
     let state = State::Page(first, Cursor::default());
-    let follower = Follower { app, request, encoder, kept, skip: BTreeMap::new(), state };
+    let follower = Follower { app, request, columns, encoder, kept, skip: BTreeMap::new(), state };
     unfold(follower, |mut follower| async move {
         let item = follower.next().await?;
         Some((item, follower))
@@ -107,6 +110,11 @@ impl Follower {
                         self.state = State::Read;
                         sleep(OVERLOADED_PAUSE).await;
                     }
+                    Err(problem) if problem.kind() == Kind::SchemaChanged => match self.look_up_again().await
+                    {
+                        Ok(()) => self.state = State::Read,
+                        Err(problem) => return Some(Ok(self.fail(&problem))),
+                    },
                     Err(problem) => return Some(Ok(self.fail(&problem))),
                 },
                 State::Kept(kept, cursor, resume) => match kept.take() {
@@ -135,6 +143,16 @@ impl Follower {
                 },
             }
         }
+    }
+
+    /// The table was altered: the rows from here on come as it is now. A line says all its names itself, so nothing is lost.
+    async fn look_up_again(&mut self) -> Result<(), Problem> {
+        let now = self.app.table(&self.request.database, &self.request.table).await?;
+        let projection = Projection::parse(&self.columns, &now.spec.schema)?;
+        self.request.columns = projection.sources().to_vec();
+        self.request.schema = now.spec.schema.id;
+        self.encoder = Encoder::new(projection.columns().to_vec());
+        Ok(())
     }
 
     /// The next piece of a page.

@@ -8,14 +8,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use frazil_log::commit::replica::Replica;
 use frazil_log::error::{Error, Result};
 use frazil_log::format::page::{Place, StreamKey};
 use frazil_log::id::{Bucket, FieldId, Offset};
+use frazil_log::plan::columns::{SliceColumns, timestamp_field};
 use frazil_log::schema::TableSpec;
 use frazil_log::schema::arrow_form::arrow_field;
+use frazil_log::schema::evolution::absent;
 use frazil_log::state::tables::Table;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -82,11 +84,6 @@ pub fn output_schema(spec: &TableSpec, columns: &[OutputColumn]) -> SchemaRef {
     Arc::new(ArrowSchema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
-/// `__timestamp` as it stands in answers and in rolled-up slices.
-pub fn timestamp_field() -> Field {
-    Field::new("__timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false)
-}
-
 /// Reads what is folded. Confirming the tail is the caller's choice.
 pub async fn read(
     replica: &Replica,
@@ -101,6 +98,10 @@ pub async fn read(
             Err(error) if error.is_stale() && pins < PINS_MAX => {
                 pins += 1;
                 replica.confirm_tail().await?;
+                // Gone for good: the caller knows what that is called.
+                if is_expired(replica, table, &request.from) {
+                    return Err(error);
+                }
             }
             Err(error) if error.is_stale() => {
                 return Err(Error::corrupt(error.to_string()).context("after the newest state was asked for"));
@@ -108,6 +109,13 @@ pub async fn read(
             other => return other,
         }
     }
+}
+
+/// Whether rows at a position are no longer kept.
+fn is_expired(replica: &Replica, table: &Table, from: &BTreeMap<Bucket, Offset>) -> bool {
+    let fold = replica.fold();
+    let tables = fold.state.tables();
+    from.iter().any(|(bucket, from)| *from < tables.tail(&table.rows_key(*bucket)).earliest)
 }
 
 async fn read_pinned(
@@ -120,7 +128,7 @@ async fn read_pinned(
     let mut next = request.from.clone();
     let (mut batches, mut starts) = (Vec::new(), Vec::new());
     let (mut rows_left, mut bytes_left) = (request.rows_max, request.bytes_max);
-    let mut waiting: Vec<(Bucket, Range<Offset>)> = available(replica, table, &request.from);
+    let mut waiting: Vec<(Bucket, Range<Offset>)> = available(table, &request.from);
     while let Some((bucket, offsets)) = waiting.pop() {
         if rows_left == 0 || bytes_left == 0 {
             break;
@@ -149,17 +157,9 @@ async fn read_pinned(
     Ok(ReadPage { schema, batches, starts, rows, next })
 }
 
-/// What there is to read, the last to be read first.
-fn available(
-    replica: &Replica,
-    table: &Table,
-    from: &BTreeMap<Bucket, Offset>,
-) -> Vec<(Bucket, Range<Offset>)> {
-    let fold = replica.fold();
-    let ranges = from
-        .iter()
-        .rev()
-        .map(|(bucket, from)| (*bucket, *from..fold.state.tables().tail(&table.rows_key(*bucket)).next));
+/// What there is to read, the last to be read first. No further than the table as it is given: later rows may be in a later schema.
+fn available(table: &Table, from: &BTreeMap<Bucket, Offset>) -> Vec<(Bucket, Range<Offset>)> {
+    let ranges = from.iter().rev().map(|(bucket, from)| (*bucket, *from..table.rows_tail(*bucket).next));
     ranges.filter(|(_, offsets)| !offsets.is_empty()).collect()
 }
 
@@ -209,15 +209,18 @@ async fn read_place(
     request: &ReadRequest,
     schema: &SchemaRef,
 ) -> Result<Vec<RecordBatch>> {
-    let columns = SliceColumns::of(&table.spec, &place)?;
-    let (wanted, sources) = columns.wanted(&table.spec, &request.columns)?;
+    let columns = SliceColumns::of(table, &place.slice)?;
+    let (wanted, sources) = sources(&columns, &table.spec, &request.columns);
+    let user = &table.spec.schema.columns;
     let read = tail.read_place(replica, &place, &columns.fields, &wanted).await?;
     let mut offset = place.offsets.start;
     let mut batches = Vec::with_capacity(read.len());
     for batch in read {
         let rows = batch.num_rows();
         let arrays = sources.iter().map(|source| match source {
-            Source::Read(index) => Ok(Arc::clone(batch.column(*index))),
+            Source::Read { read, column } => columns.adapt(batch.column(*read), &user[*column]),
+            Source::Absent { column } => Ok(absent(&user[*column], rows)),
+            Source::Time { read } => Ok(Arc::clone(batch.column(*read))),
             Source::Bucket => int32(key.bucket, rows),
             Source::Offset => int64(offset, rows),
             Source::CommitTime => {
@@ -251,62 +254,53 @@ fn int64(first: Offset, rows: usize) -> Result<ArrayRef> {
 
 /// Where a column of an answer comes from.
 enum Source {
-    Read(usize),
+    /// A column that was read, by its place among those, as the table's column of this number.
+    Read {
+        read: usize,
+        column: usize,
+    },
+    /// A column of the table that the rows were written without.
+    Absent {
+        column: usize,
+    },
+    /// Each row's own commit time.
+    Time {
+        read: usize,
+    },
     Bucket,
     Offset,
     CommitTime,
     Op,
 }
 
-/// The columns of a slice, by field id and as Arrow fields.
-struct SliceColumns {
-    ids: Vec<FieldId>,
-    fields: Vec<FieldRef>,
-}
-
-impl SliceColumns {
-    fn of(spec: &TableSpec, place: &Place) -> Result<Self> {
-        let field = |id: &FieldId| {
-            if *id == spec.pseudo.timestamp {
-                return Ok(Arc::new(timestamp_field()));
-            }
-            let column = spec.schema.columns.iter().find(|column| column.id == *id);
-            let column = column
-                .ok_or_else(|| Error::corrupt(format!("a slice has column {id}, which its table has not")))?;
-            Ok(Arc::new(arrow_field(column)))
-        };
-        let ids = place.slice.columns.clone();
-        let fields = ids.iter().map(field).collect::<Result<Vec<FieldRef>>>()?;
-        Ok(Self { ids, fields })
-    }
-
-    /// Which columns of the slice to read, and how the answer's are made of them.
-    fn wanted(&self, spec: &TableSpec, columns: &[OutputColumn]) -> Result<(Vec<usize>, Vec<Source>)> {
-        let mut wanted: Vec<usize> = Vec::new();
-        let mut read = |position: usize| {
-            let known = wanted.iter().position(|known| *known == position);
-            Source::Read(known.unwrap_or_else(|| {
-                wanted.push(position);
-                wanted.len() - 1
-            }))
-        };
-        let sources = columns.iter().map(|column| match column {
-            OutputColumn::User(index) => {
-                let id = spec.schema.columns[*index].id;
-                let position = self.ids.iter().position(|known| *known == id);
-                let missing = || Error::corrupt(format!("a slice lacks column {id}, which its schema has"));
-                Ok(read(position.ok_or_else(missing)?))
-            }
-            OutputColumn::Bucket => Ok(Source::Bucket),
-            OutputColumn::Offset => Ok(Source::Offset),
-            // A rolled-up slice carries each row's own time; any other has that of its slot.
-            OutputColumn::Timestamp => {
-                let position = self.ids.iter().position(|known| *known == spec.pseudo.timestamp);
-                Ok(position.map_or(Source::CommitTime, &mut read))
-            }
-            OutputColumn::Op => Ok(Source::Op),
-        });
-        let sources = sources.collect::<Result<Vec<_>>>()?;
-        Ok((wanted, sources))
-    }
+/// Which columns of the slice to read, and how the answer's are made of them.
+fn sources(
+    slice: &SliceColumns<'_>,
+    spec: &TableSpec,
+    columns: &[OutputColumn],
+) -> (Vec<usize>, Vec<Source>) {
+    let mut wanted: Vec<usize> = Vec::new();
+    let mut read = |position: usize| {
+        let known = wanted.iter().position(|known| *known == position);
+        known.unwrap_or_else(|| {
+            wanted.push(position);
+            wanted.len() - 1
+        })
+    };
+    let sources = columns.iter().map(|column| match column {
+        // Rows that were written before the column came have none of it.
+        OutputColumn::User(index) => match slice.position(spec.schema.columns[*index].id) {
+            Some(position) => Source::Read { read: read(position), column: *index },
+            None => Source::Absent { column: *index },
+        },
+        OutputColumn::Bucket => Source::Bucket,
+        OutputColumn::Offset => Source::Offset,
+        // A rolled-up slice carries each row's own time; any other has that of its slot.
+        OutputColumn::Timestamp => {
+            slice.timestamp().map_or(Source::CommitTime, |position| Source::Time { read: read(position) })
+        }
+        OutputColumn::Op => Source::Op,
+    });
+    let sources = sources.collect();
+    (wanted, sources)
 }

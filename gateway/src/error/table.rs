@@ -51,6 +51,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// The position lies beyond the tail.
     BeyondTail,
+    /// A table cannot be changed like that.
+    IllegalChange,
     /// A parameter, option or verb that is not there yet.
     Unsupported,
     /// Too much at once.
@@ -186,7 +188,7 @@ impl Kind {
 
 /// All kinds, in the order of [`Kind`].
 #[rustfmt::skip]
-pub static TABLE: [Row; 29] = [
+pub static TABLE: [Row; 30] = [
     Row { kind: Kind::InvalidRows, slug: "invalid-rows", title: "Rows do not fit the table", status: 422, grpc: Grpc::InvalidArgument,
         outcome: Outcome::NotCommitted, retry: Retry::Never, retry_after_s: 0,
         advice: "Correct the rows that `errors` names and send the whole request again; nothing of it was written." },
@@ -253,6 +255,9 @@ pub static TABLE: [Row; 29] = [
     Row { kind: Kind::BeyondTail, slug: "beyond-tail", title: "The position lies beyond the tail", status: 416, grpc: Grpc::OutOfRange,
         outcome: Outcome::None, retry: Retry::Never, retry_after_s: 0,
         advice: "Use a position at or below `latest`; a position beyond it was never given out by this table." },
+    Row { kind: Kind::IllegalChange, slug: "illegal-change", title: "The table cannot be changed like that", status: 422, grpc: Grpc::InvalidArgument,
+        outcome: Outcome::NotCommitted, retry: Retry::Never, retry_after_s: 0,
+        advice: "Leave out or change what `detail` names; none of the changes was made." },
     Row { kind: Kind::Unsupported, slug: "unsupported", title: "Not supported in this version", status: 422, grpc: Grpc::Unimplemented,
         outcome: Outcome::NotCommitted, retry: Retry::Never, retry_after_s: 0,
         advice: "Leave out what `detail` names; nothing is ignored silently." },

@@ -1,27 +1,34 @@
 //! DoAction: what is neither put nor got, JSON in and out, as over HTTP.
 
 use arrow_flight::{Action, ActionType};
+use frazil_log::id::SchemaId;
+use frazil_log::schema::evolution::AlterRequest;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Flight;
 use super::get::no_params;
 use super::names::{Asked, members};
-use crate::app::Ensured;
+use crate::app::{Alter, Ensured};
 use crate::error::{Kind, Problem};
-use crate::http::tables::{table_json, table_spec};
+use crate::http::tables::{table_json, table_spec, unreadable};
 
 /// The actions that there are, and what each takes.
-pub(super) const ACTIONS: [(&str, &str); 3] = [
+pub(super) const ACTIONS: [(&str, &str); 4] = [
     (
         "table.create",
         r#"{"table":"db.t","columns":"id BIGINT, url STRING", …}: creates a table unless one like it is there"#,
+    ),
+    (
+        "table.alter",
+        r#"{"table":"db.t","alter":[{"add":{"name":"ref","type":"STRING"}}, …]}: changes a table, only from "schema_id" if it is given"#,
     ),
     ("table.drop", r#"{"table":"db.t"}: drops a table"#),
     ("offsets", r#"{"table":"db.t"}: earliest and latest offset of each bucket, the tail confirmed"#),
 ];
 
 /// Actions that are not there yet.
-const PLANNED: [&str; 2] = ["table.alter", "groups.put"];
+const PLANNED: [&str; 1] = ["groups.put"];
 
 /// The list of actions.
 pub(super) fn list() -> impl Iterator<Item = ActionType> {
@@ -43,6 +50,7 @@ pub(super) async fn act(flight: &Flight, action: &Action) -> Result<Value, Probl
     let asked = || Asked::of_members(members(&action.body)?);
     match action.r#type.as_str() {
         "table.create" => create(flight, asked()?).await,
+        "table.alter" => alter(flight, asked()?).await,
         "table.drop" => {
             let asked = asked()?;
             no_params(asked.params()?)?;
@@ -61,6 +69,21 @@ pub(super) async fn act(flight: &Flight, action: &Action) -> Result<Value, Probl
             Err(Problem::unsupported(format!("action {other:?} is not known here; there are {known}")))
         }
     }
+}
+
+async fn alter(flight: &Flight, mut asked: Asked) -> Result<Value, Problem> {
+    let expected = match asked.take("schema_id") {
+        None => None,
+        Some(id) => {
+            let id = id.as_u64().and_then(|id| SchemaId::try_from(id).ok());
+            Some(vec![id.ok_or_else(|| Problem::malformed("schema_id: expected a whole number"))?])
+        }
+    };
+    let AlterRequest { alter } =
+        AlterRequest::deserialize(&Value::Object(asked.members)).map_err(|error| unreadable(&error))?;
+    let altered =
+        flight.app.alter_table(&asked.database, &asked.table, Alter { changes: alter, expected }).await?;
+    Ok(table_json(&altered))
 }
 
 async fn create(flight: &Flight, asked: Asked) -> Result<Value, Problem> {

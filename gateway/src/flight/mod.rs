@@ -6,9 +6,10 @@
 //! * memory is bounded for each stream, whatever its client does.
 //!
 //! Start reading at [`service`]; rows in are in [`put`], rows out in [`get`], what there is in [`info`], the rest in [`actions`];
-//! [`names`] reads descriptors and tickets, [`status`] says problems as gRPC does.
+//! [`names`] reads descriptors and tickets, [`status`] says problems as gRPC does. [`client`] is the other end, for measurements.
 
 mod actions;
+pub mod client;
 mod get;
 mod info;
 mod names;
@@ -21,7 +22,10 @@ use std::sync::atomic::AtomicUsize;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
+use tokio::sync::Semaphore;
 
+use self::put::memory::{Memory, meter};
 use self::service::Service;
 use crate::app::Application;
 use crate::http::Options;
@@ -39,9 +43,14 @@ struct Flight {
 }
 
 /// The routes of the Flight door.
-pub(crate) fn router(app: Arc<dyn Application>, options: Options) -> Router {
+///
+/// `units` is the memory, in KiB, that requests on their way in may take, here and over HTTP.
+pub(crate) fn router(app: Arc<dyn Application>, options: Options, units: Arc<Semaphore>) -> Router {
     let message_bytes_max = options.request_bytes_max.saturating_add(MESSAGE_OVERHEAD_BYTES_MAX);
     let flight = Arc::new(Flight { app, options, readers: Arc::new(AtomicUsize::new(0)) });
     let service = FlightServiceServer::new(Service(flight)).max_decoding_message_size(message_bytes_max);
-    Router::new().route_service("/arrow.flight.protocol.FlightService/{method}", service)
+    let memory = Memory { units, message_bytes_max };
+    Router::new()
+        .route_service("/arrow.flight.protocol.FlightService/{method}", service)
+        .layer(from_fn_with_state(memory, meter))
 }

@@ -73,8 +73,9 @@ impl FlightService for Service {
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Answer<Self::DoPutStream> {
-        let (metadata, _, stream) = request.into_parts();
-        let answers = put::put(&self.0, &metadata, stream);
+        let (metadata, mut extensions, stream) = request.into_parts();
+        let held = extensions.remove::<Arc<put::memory::Held>>();
+        let answers = put::put(&self.0, &metadata, held, stream);
         Ok(Response::new(Box::pin(answers.map_err(|problem| status(&problem))?)))
     }
 

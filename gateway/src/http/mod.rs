@@ -8,7 +8,9 @@
 //! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
 //! `tables`, `rows`, `offsets`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
+mod alter;
 mod databases;
+mod evolved;
 mod offsets;
 mod process;
 pub(crate) mod request;
@@ -113,13 +115,12 @@ pub fn router(app: Arc<dyn Application>, env: &Env, options: Options) -> Router 
     let openapi = document.to_json().expect("the document is made of strings and numbers");
     let bodies = Bodies::new(&options);
     let peers = options.member.clone().map(grpc::routes).unwrap_or_default();
-    let flight = flight::router(Arc::clone(&app), options.clone());
+    let calls = flight::router(Arc::clone(&app), options.clone(), bodies.memory()).merge(peers);
     let doors = Arc::new(Doors { app, env: env.clone(), options, bodies, openapi, paths });
     fallback::add(router)
         .with_state(Arc::clone(&doors))
-        .merge(flight)
-        .merge(peers)
         .layer(CatchPanicLayer::custom(guard::panicked))
+        .merge(calls.layer(CatchPanicLayer::custom(guard::call_panicked)))
         .layer(from_fn_with_state(Arc::clone(&doors), guard::token))
         .layer(from_fn_with_state(doors, guard::request_id))
 }
@@ -137,7 +138,19 @@ pub async fn serve(
 }
 
 fn routes() -> OpenApiRouter<Arc<Doors>> {
-    OpenApiRouter::new()
+    process_routes(OpenApiRouter::new())
+        .routes(routes!(databases::list))
+        .routes(routes!(databases::describe, databases::ensure, databases::drop))
+        .routes(routes!(tables::list))
+        .routes(routes!(tables::describe, tables::ensure, alter::alter, tables::drop))
+        .routes(routes!(alter::restore))
+        .routes(routes!(rows::produce, rows::consume))
+        .routes(routes!(offsets::offsets))
+}
+
+/// The routes about the process itself.
+fn process_routes(router: OpenApiRouter<Arc<Doors>>) -> OpenApiRouter<Arc<Doors>> {
+    router
         .routes(routes!(health::banner))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
@@ -145,10 +158,4 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(health::metrics))
         .routes(routes!(health::cluster))
         .routes(routes!(openapi::openapi))
-        .routes(routes!(databases::list))
-        .routes(routes!(databases::describe, databases::ensure, databases::drop))
-        .routes(routes!(tables::list))
-        .routes(routes!(tables::describe, tables::ensure, tables::drop))
-        .routes(routes!(rows::produce, rows::consume))
-        .routes(routes!(offsets::offsets))
 }

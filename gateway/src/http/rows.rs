@@ -16,9 +16,11 @@ use frazil_log::schema::{Schema, TableSpec};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Doors;
+use super::evolved::changed_since;
 use super::request::params::{ConsumeParams, ExpectedOffset, ProduceParams, name, no_such_bucket, producer};
-use crate::app::{Ack, Page, Produce, Table};
+use crate::app::{Ack, Consume, Page, Produce, Table};
 use crate::consume::encode::Encoder;
+use crate::consume::encode::projection::Projection;
 use crate::consume::follow::follow;
 use crate::consume::position::Position;
 use crate::error::{Kind, Problem};
@@ -27,8 +29,8 @@ use crate::produce::decode::infer::infer;
 use crate::produce::decode::{Format, decode};
 use crate::worker::on_worker;
 
-/// How often a request is decoded again because its table was created meanwhile.
-const CREATE_ATTEMPTS: usize = 3;
+/// How often a request is looked at again because its table was created or altered meanwhile.
+const CHANGES_MAX: usize = 3;
 
 /// Appends rows to a log table: all of them or none, answered when durable.
 #[utoipa::path(post, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
@@ -55,10 +57,20 @@ pub(super) async fn produce(
     let format = Format::of(content_type(&head.headers)?, &admitted.bytes)?;
     let request_hash = request_hash(&params, format, &admitted.bytes);
 
-    for _ in 0..CREATE_ATTEMPTS {
+    for _ in 0..CHANGES_MAX {
         let target = target(&doors, &db, &table, params.create).await?;
         let began = tokio::time::Instant::now();
-        let (batch, create) = rows(&doors, format, admitted.bytes.clone(), target.as_ref()).await?;
+        let (batch, create) = match rows(&doors, format, admitted.bytes.clone(), target.as_ref()).await {
+            Ok(rows) => rows,
+            Err(problem) if problem.kind() == Kind::InvalidRows => match &target {
+                Some(known) => {
+                    changed_since(&doors, &db, known, problem).await?;
+                    continue;
+                }
+                None => return Err(problem),
+            },
+            Err(problem) => return Err(problem),
+        };
         let decode_time = began.elapsed();
         let buckets = target.as_ref().map_or(1, |table| table.spec.buckets);
         let created = create.as_ref().map(|spec| format!("{table} ({})", columns_sql(&spec.schema)));
@@ -77,6 +89,8 @@ pub(super) async fn produce(
         };
         match doors.app.produce(request).await {
             Err(problem) if problem.kind() == Kind::Exists && created.is_some() => {}
+            // Nothing was written and no sequence used up: the rows are decoded again for what the table is now.
+            Err(problem) if problem.kind() == Kind::SchemaChanged && producer.is_none() => {}
             Err(problem) => return Err(problem),
             Ok(ack) => {
                 let created = created.filter(|_| !ack.duplicate);
@@ -86,7 +100,7 @@ pub(super) async fn produce(
     }
     Err(Problem::new(
         Kind::SchemaChanged,
-        format!("table {table} was created and dropped while the request was on its way"),
+        format!("table {table} changed again and again while the request was on its way"),
     ))
 }
 
@@ -178,16 +192,11 @@ pub(super) async fn consume(
     let (db, table) = (name(&db)?, name(&table)?);
     let params = ConsumeParams::of(&uri, &headers)?;
     let known = doors.app.table(&db, &table).await?;
-    let (request, projection) = params.ask(&known)?;
-    let page = doors.app.consume(request.clone()).await?;
+    let (request, projection, page) = read(&doors, &db, known, &params).await?;
     if params.follow {
-        let body = Body::from_stream(follow(
-            Arc::clone(&doors.app),
-            request,
-            &projection,
-            page,
-            doors.options.follows.clone(),
-        ));
+        let kept = doors.options.follows.clone();
+        let (app, columns) = (Arc::clone(&doors.app), params.columns);
+        let body = Body::from_stream(follow(app, request, columns, &projection, page, kept));
         return Ok(([(header::CONTENT_TYPE, params.format.content_type())], body).into_response());
     }
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
@@ -217,4 +226,31 @@ impl AsRef<[u8]> for Answer {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// The first page. Looked up again while the table changes meanwhile, or while this gateway has not heard of a column.
+async fn read(
+    doors: &Doors,
+    db: &Name,
+    mut known: Table,
+    params: &ConsumeParams,
+) -> Result<(Consume, Projection, Page), Problem> {
+    for _ in 0..CHANGES_MAX {
+        let (request, projection) = match params.ask(&known) {
+            Ok(asked) => asked,
+            Err(problem) if problem.kind() == Kind::Unsupported => {
+                changed_since(doors, db, &known, problem).await?;
+                known = doors.app.table(db, &known.name).await?;
+                continue;
+            }
+            Err(problem) => return Err(problem),
+        };
+        match doors.app.consume(request.clone()).await {
+            Err(problem) if problem.kind() == Kind::SchemaChanged => {
+                known = doors.app.table(db, &known.name).await?;
+            }
+            page => return Ok((request, projection, page?)),
+        }
+    }
+    Err(Problem::new(Kind::SchemaChanged, format!("table {} changes faster than it can be read", known.name)))
 }

@@ -7,12 +7,14 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use frazil_log::id::FieldId;
-use frazil_log::schema::TableSpec;
 use frazil_log::schema::ensure::{TableRequest, build};
 use frazil_log::schema::iceberg_json::to_json;
 use frazil_log::schema::options::OPTIONS;
+use frazil_log::schema::partition::partition_sql;
 use frazil_log::schema::sql::columns_sql;
+use frazil_log::schema::{PartitionField, TableSpec};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::Doors;
@@ -36,20 +38,26 @@ pub(super) async fn list(
 
 /// Describes a table.
 #[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}", tag = "tables",
-    responses((status = 200, description = "the table: `columns` as SQL, `schema` as Iceberg's JSON")))]
+    responses((status = 200, description = "the table: `columns` as SQL, `schema` as Iceberg's JSON; its `schema_id` is the ETag too",
+        headers(("ETag" = String, description = "`schema_id` in quotes")))))]
 pub(super) async fn describe(
     State(doors): State<Arc<Doors>>,
     Path((db, table)): Path<(String, String)>,
     uri: Uri,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     no_params(&uri)?;
-    let table = doors.app.table(&name(&db)?, &name(&table)?).await?;
-    Ok(Json(table_json(&table)))
+    let table = doors.app.table_confirmed(&name(&db)?, &name(&table)?).await?;
+    Ok(with_etag(&table))
+}
+
+/// A table, with its schema's number as the tag that `If-Match` takes.
+pub(super) fn with_etag(table: &Table) -> Response {
+    ([(header::ETAG, format!("\"{}\"", table.spec.schema.id))], Json(table_json(table))).into_response()
 }
 
 /// Creates a table unless one like it is there.
 #[utoipa::path(put, path = "/v1/databases/{db}/tables/{table}", tag = "tables",
-    request_body(content_type = "application/json", description = "`columns` (SQL) or `schema` (Iceberg's JSON), `buckets`, `bucket_by`, `options`"),
+    request_body(content_type = "application/json", description = "`columns` (SQL) or `schema` (Iceberg's JSON), `partitioned_by` (Iceberg transforms such as `day(at)`), `buckets`, `bucket_by`, `options`"),
     responses((status = 201, description = "new"), (status = 200, description = "it was there, and the same"),
         (status = 409, description = "it was there, and differs")))]
 pub(super) async fn ensure(
@@ -63,10 +71,10 @@ pub(super) async fn ensure(
     let content_type =
         head.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
     let body = doors.bodies.read(&head.headers, body).await?;
-    let spec = build(&table_request(content_type.as_deref(), &body.bytes)?)?;
+    let spec = build(&json_body::<TableRequest>(content_type.as_deref(), &body.bytes)?)?;
     match doors.app.ensure_table(&db, &table, spec).await? {
-        Ensured::Created(table) => Ok((StatusCode::CREATED, Json(table_json(&table))).into_response()),
-        Ensured::Same(table) => Ok(Json(table_json(&table)).into_response()),
+        Ensured::Created(table) => Ok((StatusCode::CREATED, with_etag(&table)).into_response()),
+        Ensured::Same(table) => Ok(with_etag(&table)),
         Ensured::Different(difference) => {
             Err(Problem::new(Kind::Exists, format!("table {table} is there and differs: {difference}")))
         }
@@ -85,8 +93,8 @@ pub(super) async fn drop(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Reads the JSON of a PUT. A member that is not known is not there yet, or misspelt: named either way.
-fn table_request(content_type: Option<&str>, body: &[u8]) -> Result<TableRequest, Problem> {
+/// Reads the JSON of a PUT or PATCH. A member that is not known is not there yet, or misspelt: named either way.
+pub(super) fn json_body<T: DeserializeOwned>(content_type: Option<&str>, body: &[u8]) -> Result<T, Problem> {
     let essence =
         content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if !matches!(
@@ -95,7 +103,7 @@ fn table_request(content_type: Option<&str>, body: &[u8]) -> Result<TableRequest
     ) {
         return Err(Problem::new(
             Kind::UnsupportedMediaType,
-            format!("Content-Type {essence:?}: a table is created with JSON"),
+            format!("Content-Type {essence:?}: a table is created and altered with JSON"),
         ));
     }
     serde_json::from_slice(body).map_err(|error| unreadable(&error))
@@ -107,9 +115,10 @@ pub(crate) fn table_spec(described: &Value) -> Result<TableSpec, Problem> {
     Ok(build(&request)?)
 }
 
-fn unreadable(error: &serde_json::Error) -> Problem {
+pub(crate) fn unreadable(error: &serde_json::Error) -> Problem {
     let message = error.to_string();
-    let kind = if message.starts_with("unknown field") { Kind::Unsupported } else { Kind::Malformed };
+    let is_unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
+    let kind = if is_unknown { Kind::Unsupported } else { Kind::Malformed };
     Problem::new(kind, message)
 }
 
@@ -120,33 +129,40 @@ pub(crate) fn table_json(table: &Table) -> Value {
         let named = |id: &FieldId| spec.schema.columns.iter().find(|column| column.id == *id);
         ids.iter().filter_map(named).map(|column| column.name.as_str()).collect()
     };
-    let mut notes = Vec::new();
-    let options = options_json(spec, &mut notes);
     json!({
         "database": table.database,
         "name": table.name,
         "id": table.id,
         "uuid": table.uuid,
         "schema_id": spec.schema.id,
+        "version": table.version,
         "columns": columns_sql(&spec.schema),
         "schema": to_json(&spec.schema),
         "primary_key": names(&spec.primary_key),
+        "partitioned_by": spec.partitions.iter().map(|field| partition_sql(field, &spec.schema)).collect::<Vec<_>>(),
+        "partition_spec": partition_json(spec),
         "buckets": spec.buckets,
         "bucket_by": names(&spec.bucket_by),
-        "options": options,
-        "notes": notes,
+        "options": options_json(spec),
     })
 }
 
-/// All options, given or default; what their values must be read with goes into `notes`.
-fn options_json(spec: &TableSpec, notes: &mut Vec<String>) -> Map<String, Value> {
+/// The partition spec in Iceberg's JSON form.
+fn partition_json(spec: &TableSpec) -> Value {
+    let field = |field: &PartitionField| {
+        json!({
+            "source-id": field.source_id, "field-id": field.field_id, "name": field.name, "transform": field.transform,
+        })
+    };
+    json!({"spec-id": 0, "fields": spec.partitions.iter().map(field).collect::<Vec<_>>()})
+}
+
+/// All options, given or default.
+fn options_json(spec: &TableSpec) -> Map<String, Value> {
     let mut options = Map::new();
     for option in OPTIONS {
         let given = spec.options.iter().find(|(name, _)| name == option.name);
         options.insert(option.name.to_owned(), given.map_or(option.default, |(_, value)| value).into());
-        if !option.note.is_empty() {
-            notes.push(format!("{}: {}", option.name, option.note));
-        }
     }
     options
 }

@@ -133,6 +133,26 @@ impl Application for Gateway {
         Err(Problem::internal("tables are being created faster than this request can get an id"))
     }
 
+    async fn table_confirmed(&self, database: &Name, table: &Name) -> Result<app::Table, Problem> {
+        let open = self.database_named(database).await?;
+        open.replica().confirm_tail().await?;
+        let known = open.table(table).ok_or_else(|| no_such_table(database, table))?;
+        Ok(describe_table(database, &known))
+    }
+
+    async fn alter_table(
+        &self,
+        database: &Name,
+        table: &Name,
+        alter: app::Alter,
+    ) -> Result<app::Table, Problem> {
+        self.alter(database, table, alter).await
+    }
+
+    async fn restore_table(&self, database: &Name, which: app::Dropped) -> Result<app::Table, Problem> {
+        self.restore(database, which).await
+    }
+
     async fn drop_table(&self, database: &Name, table: &Name) -> Result<(), Problem> {
         let open = self.database_named(database).await?;
         open.replica().confirm_tail().await?;
@@ -164,7 +184,7 @@ impl Application for Gateway {
         let known = open.table(table).ok_or_else(|| no_such_table(database, table))?;
         let offsets = |bucket| app::BucketOffsets {
             bucket,
-            earliest: 0, // nothing is forgotten by age yet
+            earliest: known.rows_tail(Bucket(bucket)).earliest,
             covered: None,
             latest: known.rows_tail(Bucket(bucket)).next,
         };
@@ -227,7 +247,7 @@ impl Gateway {
     }
 
     /// One entry without rows.
-    async fn act(&self, database: &Database, entry: Entry) -> Result<Answer, Failure> {
+    pub(super) async fn act(&self, database: &Database, entry: Entry) -> Result<Answer, Failure> {
         let act = Act::Entry(entry);
         let request = Request {
             bytes: act_bytes(&act),
@@ -258,13 +278,15 @@ fn describe_database(open: &Database) -> app::Database {
     }
 }
 
-fn describe_table(database: &Name, table: &tables::Table) -> app::Table {
+pub(super) fn describe_table(database: &Name, table: &tables::Table) -> app::Table {
     app::Table {
         database: database.clone(),
         name: table.name.clone(),
         id: table.id,
         uuid: table.uuid,
         spec: table.spec.clone(),
+        version: table.version,
+        schemas: table.schemas.clone(),
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use frazil_log::id::{Bucket, Offset};
-use frazil_log::state::tables::Table;
+use frazil_log::state::tables::{BucketTail, Table};
 use tokio::time::{Instant, sleep_until};
 
 use super::Gateway;
 use super::database::Database;
-use super::problems::no_such_table;
+use super::problems::{no_such_table, schema_changed};
 use crate::app::{Consume, Page};
 use crate::consume::position::{From, Position};
 use crate::consume::reader::{ReadPage, ReadRequest, read};
@@ -31,23 +31,42 @@ impl Gateway {
     pub(super) async fn read_page(&self, request: Consume) -> Result<Page, Problem> {
         let database = self.database_named(&request.database).await?;
         let deadline = Instant::now() + request.wait;
-        let mut table = pinned_table(&database, &request)?;
+        let table = pinned_table(&database, &request)?;
         let mut read_request = ReadRequest {
             from: resolve(&database, &table, &request).await?,
             columns: request.columns.clone(),
             rows_max: request.limit,
             bytes_max: request.bytes_max as u64,
         };
+        let mut begun = read_request.from.clone();
         loop {
+            if let Some(problem) = no_longer_kept(&database, &table, &read_request.from) {
+                // Rows expired since the beginning was looked up: it begins later now.
+                if request.from == From::Earliest && read_request.from == begun {
+                    read_request.from = resolve(&database, &table, &request).await?;
+                    begun.clone_from(&read_request.from);
+                    continue;
+                }
+                return Err(problem);
+            }
             // A read that will reach the end of what is folded confirms the tail first: then the end is the end.
             let confirms = rows_ahead(&database, &table, &read_request.from) <= request.limit as u64;
             if confirms {
                 database.replica().confirm_tail().await?;
-                table = pinned_table(&database, &request)?;
             }
+            // As it is folded now: the read goes no further than this.
+            let table = pinned_table(&database, &request)?;
             let ahead = rows_ahead(&database, &table, &read_request.from);
             let mut held = self.take_memory(&request, ahead).await?;
-            let page = read(database.replica(), &self.inner.parts.tail, &table, &read_request).await?;
+            let page = match read(database.replica(), &self.inner.parts.tail, &table, &read_request).await {
+                Ok(page) => page,
+                // The rows are gone since they expired: the look above says so.
+                Err(error) if no_longer_kept(&database, &table, &read_request.from).is_some() => {
+                    tracing::debug!(%error, "rows expired under a read");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             held.shrink(page.batches.iter().map(RecordBatch::get_array_memory_size).sum());
             let caught_up = confirms && rows_ahead(&database, &table, &page.next) == 0;
             if page.rows > 0 || (caught_up && Instant::now() >= deadline) {
@@ -83,7 +102,11 @@ impl Gateway {
 fn pinned_table(database: &Database, request: &Consume) -> Result<Table, Problem> {
     let fold = database.replica().fold();
     let table = fold.state.tables().live(request.id).filter(|table| table.name == request.table);
-    table.cloned().ok_or_else(|| no_such_table(&request.database, &request.table))
+    let table = table.ok_or_else(|| no_such_table(&request.database, &request.table))?;
+    if table.spec.schema.id != request.schema {
+        return Err(schema_changed(table.spec.schema.id));
+    }
+    Ok(table.clone())
 }
 
 /// Where each bucket begins.
@@ -100,13 +123,14 @@ async fn resolve(
         database.replica().confirm_tail().await?;
         return Ok(buckets.iter().map(|bucket| (*bucket, tail(database, table, *bucket))).collect());
     }
+    let earliest = |bucket| tail_of(database, table, bucket).earliest;
     let from: BTreeMap<Bucket, Offset> = buckets
         .into_iter()
         .map(|bucket| {
             let offset = match &request.from {
-                From::Earliest | From::Latest => 0,
+                From::Earliest | From::Latest => earliest(bucket),
                 From::Offset(offset) => *offset,
-                From::Position(position) => position.get(bucket).unwrap_or(0),
+                From::Position(position) => position.get(bucket).unwrap_or_else(|| earliest(bucket)),
             };
             (bucket, offset)
         })
@@ -132,7 +156,25 @@ async fn resolve(
 }
 
 fn tail(database: &Database, table: &Table, bucket: Bucket) -> Offset {
-    database.replica().fold().state.tables().tail(&table.rows_key(bucket)).next
+    tail_of(database, table, bucket).next
+}
+
+fn tail_of(database: &Database, table: &Table, bucket: Bucket) -> BucketTail {
+    database.replica().fold().state.tables().tail(&table.rows_key(bucket))
+}
+
+/// The first bucket whose rows at a position are no longer kept.
+fn no_longer_kept(database: &Database, table: &Table, from: &BTreeMap<Bucket, Offset>) -> Option<Problem> {
+    let expired = |(bucket, from): (&Bucket, &Offset)| {
+        let earliest = tail_of(database, table, *bucket).earliest;
+        (*from < earliest).then_some((*bucket, *from, earliest))
+    };
+    let (bucket, from, earliest) = from.iter().find_map(expired)?;
+    let detail = format!(
+        "bucket {bucket}: offset {from} is no longer kept, the earliest is {earliest}: go on from there, knowing that the rows \
+         before it are gone"
+    );
+    Some(Problem::new(Kind::Trimmed, detail).with("bucket", bucket.0).with("earliest", earliest))
 }
 
 /// How many rows lie between a position and the end of what is folded.

@@ -6,6 +6,7 @@
 //!
 //! Start reading at [`Gateway::start`]; [`application`] is the trait that the doors call, one file a verb beside it.
 
+mod alter;
 mod application;
 mod consume;
 mod database;

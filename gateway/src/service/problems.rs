@@ -1,6 +1,6 @@
 //! What the log's answers are called at the doors.
 
-use frazil_log::id::Name;
+use frazil_log::id::{Name, SchemaId};
 use frazil_log::state::verdict::Refusal;
 
 use super::database::Database;
@@ -29,6 +29,15 @@ pub(super) fn no_such_table(database: &Name, table: &Name) -> Problem {
             "there is no table {table} in database {database}; create it with PUT, or append with create=true"
         ),
     )
+}
+
+/// The schema is not the one that was expected.
+pub(super) fn schema_changed(current: SchemaId) -> Problem {
+    Problem::new(
+        Kind::SchemaChanged,
+        format!("the table's schema is {current} now: describe the table, and send the request again for that schema"),
+    )
+    .with("current", current)
 }
 
 /// What a failed submission is called.
@@ -89,9 +98,7 @@ pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Re
             Problem::new(Kind::SequenceGap, "this producer is not known here: a new one begins at Producer-Seq 0")
                 .with("expected", 0)
         }
-        Refusal::SchemaChanged { .. } => {
-            Problem::new(Kind::SchemaChanged, "the table's schema changed meanwhile: describe it and send the rows again")
-        }
+        Refusal::SchemaChanged { current, .. } => schema_changed(*current),
         Refusal::NoSuchBucket { bucket, .. } => {
             Problem::new(Kind::NoSuchBucket, format!("the table has no bucket {bucket}"))
         }
@@ -108,7 +115,14 @@ pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Re
             Some(table) => no_such_table(name, table),
             None => Problem::new(Kind::NoSuchTable, "the table was dropped meanwhile"),
         },
-        Refusal::Expired | Refusal::RollUpStale { .. } | Refusal::Invalid { .. } => {
+        Refusal::TableVersion { .. } => {
+            Problem::new(Kind::SchemaChanged, "the table was altered meanwhile: describe it and send the changes again")
+        }
+        Refusal::NotDropped { .. } => Problem::new(Kind::Exists, "the table is not dropped"),
+        Refusal::Expired
+        | Refusal::RollUpStale { .. }
+        | Refusal::ExpiryStale { .. }
+        | Refusal::Invalid { .. } => {
             Problem::internal(format!("the log refused an entry that this gateway made: {refusal:?}"))
         }
     }

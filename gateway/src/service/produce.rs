@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::Gateway;
 use super::database::Database;
-use super::problems::{no_such_table, of_failure};
+use super::problems::{no_such_table, of_failure, schema_changed};
 use crate::app::{Ack, Admission, BucketRange, Produce};
 use crate::consume::position::Position;
 use crate::error::Problem;
@@ -85,8 +85,13 @@ fn target(database: &Database, request: &Produce) -> Result<(TableId, TableSpec)
     let tables = fold.state.tables();
     match (&request.create, request.checked) {
         (Some(spec), _) => Ok((tables.next_id(), spec.clone())),
-        (None, Some((id, _))) => match tables.live(id) {
-            Some(table) => Ok((id, table.spec.clone())),
+        (None, Some((id, checked))) => match tables.live(id) {
+            // The rows are in the schema that they were checked against, which may have been altered since: the log takes them
+            // as they are if nothing of them is lost.
+            Some(table) => match table.schema(checked) {
+                Some(schema) => Ok((id, TableSpec { schema: schema.clone(), ..table.spec.clone() })),
+                None => Err(schema_changed(table.spec.schema.id)),
+            },
             None => Err(no_such_table(&request.database, &request.table)),
         },
         (None, None) => Err(Problem::internal("a produce without a table")),

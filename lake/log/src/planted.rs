@@ -40,6 +40,10 @@ pub enum Bug {
     HedgeNewPutId,
     /// Rule 5 off for hedges: the second copy's 412 is a lost slot, unread (with [`Bug::NamesOff`] H-x2).
     HedgeLostIsLost,
+    /// Rule 7 off: a table is altered whatever it has become meanwhile.
+    AlterUnversioned,
+    /// Rule 7 off: rows expire wherever the bucket begins meanwhile.
+    ExpiryUnconditional,
 }
 
 /// The set of planted bugs.

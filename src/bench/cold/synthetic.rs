@@ -221,7 +221,8 @@ impl<'a> Log<'a> {
         self.merged.clear();
         if due.slot >= self.keep_from {
             let uuid = self.fold.state.identity().uuid;
-            let sealed = seal_checkpoint(uuid, due.slot, due.log_hash, due.state.clone(), &self.list)?;
+            let sealed =
+                seal_checkpoint(uuid, due.slot, due.log_hash, due.state.clone(), due.features, &self.list)?;
             self.put(&paths::checkpoint(self.database, due.slot), &sealed).await?;
             self.newest = Some((u64::try_from(due.state.len())?, sealed.envelope.object_bytes()));
         }

@@ -9,7 +9,8 @@ const PROBE: &str = "frazil-probe/";
 /// Classes that must be restored before they can be read.
 const UNREADABLE: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
 
-pub(super) fn judge(place: &Place, rules: &Seen<Vec<Rule>>) -> Vec<Finding> {
+/// Each rule that is about our objects.
+pub(crate) fn judge(place: &Place, rules: &Seen<Vec<Rule>>) -> Vec<Finding> {
     let Ok(rules) = rules else { return Vec::new() };
     let root = place.root();
     let ours: Vec<&Rule> = rules.iter().filter(|rule| rule.enabled && may_match(rule, &root)).collect();

@@ -15,6 +15,7 @@ mod tests;
 use serde::Serialize;
 
 pub(crate) use access::without_credentials;
+pub(crate) use lifecycle::judge as judge_lifecycle;
 
 use super::facts::Facts;
 

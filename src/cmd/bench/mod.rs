@@ -3,6 +3,7 @@
 mod ack;
 mod cold;
 mod tables;
+mod ingest;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,9 @@ enum Verb {
     /// A database of many tables: writing to a tenth of them each second, and a start
     #[command(after_help = "Example: frazil bench tables 10000 --written 1000 --seconds 120")]
     Tables(tables::Args),
+    /// What a gateway spends on rows: CPU seconds per GiB of Arrow, by Flight and by HTTP
+    #[command(after_help = "Example: frazil bench ingest --mib 1024 -o json")]
+    Ingest(ingest::Args),
 }
 
 /// Measures.
@@ -35,5 +39,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Ack(args) => ack::run(&args),
         Verb::Cold(args) => cold::run(&args),
         Verb::Tables(args) => tables::run(&args),
+        Verb::Ingest(args) => ingest::run(&args),
     }
 }

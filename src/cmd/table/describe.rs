@@ -46,21 +46,19 @@ fn count(buckets: usize) -> String {
     format!("{buckets} {}", if buckets == 1 { "bucket" } else { "buckets" })
 }
 
-/// What does not fit into a table of its own: options with their notes, the bucket columns, the ids.
+/// What does not fit into a table of its own: the bucket columns, partitions, options, the ids.
 fn push_facts(table: &Value, text: &mut String) {
     let mut facts: Vec<(String, String)> = Vec::new();
-    let by: Vec<&str> =
-        table["bucket_by"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if !by.is_empty() {
-        facts.push(("bucket by".to_owned(), by.join(", ")));
+    for (member, label) in [("bucket_by", "bucket by"), ("partitioned_by", "partitioned by")] {
+        let by: Vec<&str> =
+            table[member].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if !by.is_empty() {
+            facts.push((label.to_owned(), by.join(", ")));
+        }
     }
-    let notes: Vec<&str> =
-        table["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (option, value) in table["options"].as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let note = notes.iter().find_map(|note| note.strip_prefix(option.as_str())?.strip_prefix(": "));
-        let note = note.map(|note| format!("  ({note})")).unwrap_or_default();
-        facts.push((option.clone(), format!("{value}{note}")));
+        facts.push((option.clone(), value));
     }
     for (member, label) in [("uuid", "uuid"), ("id", "id"), ("schema_id", "schema")] {
         let value = &table[member];
@@ -116,14 +114,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_described_with_its_notes() {
+    fn a_table_is_described() {
         let Ok(name) = "clicks".parse::<TableName>();
         let table = json!({
             "name": "clicks", "id": 3, "uuid": "5d0c", "schema_id": 0, "columns": "id BIGINT NOT NULL, url STRING",
             "schema": {"type": "struct", "schema-id": 0, "fields": [
                 {"id": 1, "name": "id", "required": true, "type": "long"},
                 {"id": 2, "name": "url", "required": false, "type": "string"}]},
-            "bucket_by": ["id"], "options": {"retention": "7d"}, "notes": ["retention: not enforced yet"],
+            "bucket_by": ["id"], "options": {"retention": "7d"}, "partitioned_by": ["day(at)"],
             "offsets": [{"bucket": 0, "earliest": 2, "latest": 1002}, {"bucket": 1, "earliest": 0, "latest": 7}]
         });
         assert_eq!(
@@ -131,7 +129,7 @@ mod tests {
             "clicks: 1,007 rows in 2 buckets\n\n \
              column  type    null  comment\n id      BIGINT  no    ·\n url     STRING  yes   ·\n\n \
              bucket  earliest  latest  rows\n      0         2    1002  1000\n      1         0       7     7\n\n \
-             bucket by  id\n retention  7d  (not enforced yet)\n uuid       5d0c\n id         3\n schema     0\n"
+             bucket by       id\n partitioned by  day(at)\n retention       7d\n uuid            5d0c\n id              3\n schema          0\n"
         );
     }
 

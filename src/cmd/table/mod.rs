@@ -67,6 +67,9 @@ struct Create {
     /// The columns that choose a row's bucket; without them, rows stay where they are cheapest to write
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     bucket_by: Vec<String>,
+    /// A partition by an Iceberg transform, such as 'day(at)' or 'bucket(16, id)'; may be given several times
+    #[arg(long, value_name = "TRANSFORM")]
+    partition_by: Vec<String>,
     /// An option, such as retention=7d; may be given several times
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = pair)]
     options: Vec<(String, String)>,
@@ -86,24 +89,50 @@ struct List {
     prefix: String,
 }
 
-/// Changes are asked for in the order of the flags below.
+/// All changes are made or none. They are made in the order of the flags below, whatever the order on the command line.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  frazil table alter clicks --add 'ref STRING' --set retention=30d")]
+#[command(after_help = "Examples:\n  \
+    frazil table alter clicks --add 'ref STRING' --rename at=seen --set retention=30d\n  \
+    frazil table alter clicks --widen 'id BIGINT' --move 'ref after id' --if-schema 2")]
 struct Alter {
     /// The table, or database.table
     name: TableName,
     /// Add a column: 'ref STRING'
-    #[arg(long, value_name = "NAME TYPE", required_unless_present_any = ["rename", "drop", "set"])]
+    #[arg(long, value_name = "NAME TYPE", required_unless_present_any = ["rename", "widen", "drop", "moves", "set", "unset"])]
     add: Vec<String>,
     /// Rename a column: at=seen
     #[arg(long, value_name = "FROM=TO", value_parser = pair)]
     rename: Vec<(String, String)>,
+    /// Give a column a wider type, INT to BIGINT, REAL to DOUBLE or more digits of a DECIMAL: 'id BIGINT'
+    #[arg(long, value_name = "NAME TYPE")]
+    widen: Vec<String>,
     /// Drop a column
     #[arg(long, value_name = "NAME")]
     drop: Vec<String>,
+    /// Move a column: 'ref first', 'ref after id' or 'ref before id'
+    #[arg(long = "move", value_name = "NAME WHERE", value_parser = place)]
+    moves: Vec<Value>,
     /// Set an option: retention=30d
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
+    /// Take an option back to its default: retention
+    #[arg(long, value_name = "NAME")]
+    unset: Vec<String>,
+    /// Only if the table's schema is this one: the schema that `frazil table describe` shows
+    #[arg(long, value_name = "NUMBER")]
+    if_schema: Option<u32>,
+}
+
+/// Where a column is to stand, as the change that says so.
+fn place(text: &str) -> Result<Value, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.as_slice() {
+        [column, "first"] => Ok(json!({"move": {"column": column, "first": true}})),
+        [column, side @ ("after" | "before"), neighbour] => {
+            Ok(json!({"move": {"column": column, *side: neighbour}}))
+        }
+        _ => Err("write it as 'ref first', 'ref after id' or 'ref before id'".to_owned()),
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -144,6 +173,9 @@ async fn create_table(client: &Client, format: Format, create: Create) -> anyhow
     }
     if !create.bucket_by.is_empty() {
         body.insert("bucket_by".to_owned(), json!(create.bucket_by));
+    }
+    if !create.partition_by.is_empty() {
+        body.insert("partitioned_by".to_owned(), json!(create.partition_by));
     }
     if !create.options.is_empty() {
         let options: Map<String, Value> =
@@ -203,16 +235,30 @@ async fn list_tables(client: &Client, format: Format, list: &List) -> anyhow::Re
 
 async fn alter_table(client: &Client, format: Format, alter: &Alter) -> anyhow::Result<()> {
     let mut changes = Vec::new();
-    for column in &alter.add {
+    let split = |column: &str| {
         let (name, ty) = column.trim().split_once(char::is_whitespace).unwrap_or((column, ""));
-        changes.push(json!({"add": {"name": name, "type": ty.trim()}}));
-    }
+        (name.to_owned(), ty.trim().to_owned())
+    };
+    changes.extend(alter.add.iter().map(|column| {
+        let (name, ty) = split(column);
+        json!({"add": {"name": name, "type": ty}})
+    }));
     changes.extend(alter.rename.iter().map(|(from, to)| json!({"rename": {"from": from, "to": to}})));
+    changes.extend(alter.widen.iter().map(|column| {
+        let (name, ty) = split(column);
+        json!({"widen": {"column": name, "type": ty}})
+    }));
     changes.extend(alter.drop.iter().map(|name| json!({"drop": name})));
+    changes.extend(alter.moves.iter().cloned());
     changes.extend(alter.set.iter().map(|(name, value)| json!({"set": {name: option_value(value.clone())}})));
-    let request = client.request(Method::PATCH, &alter.name.path(&[])).json(&json!({"alter": changes}));
+    changes.extend(alter.unset.iter().map(|name| json!({"unset": name})));
+    let mut request = client.request(Method::PATCH, &alter.name.path(&[])).json(&json!({"alter": changes}));
+    if let Some(schema) = alter.if_schema {
+        request = request.header("If-Match", &format!("\"{schema}\""));
+    }
     let document = client.json(&request).await?;
-    print_object(format, &document, &format!("altered {}", alter.name))
+    let columns = document["columns"].as_str().unwrap_or_default();
+    print_object(format, &document, &format!("altered {} ({columns})", alter.name))
 }
 
 async fn drop_table(client: &Client, format: Format, name: &TableName) -> anyhow::Result<()> {

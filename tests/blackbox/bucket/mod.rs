@@ -1,8 +1,10 @@
 //! What an operator is told about the bucket: at the start of a process, by doctor, at set-up.
 
+mod cost;
 mod denied;
 mod doctor;
 mod refused;
+mod set_up;
 
 use serde_json::Value;
 

@@ -6,10 +6,11 @@
 //! * a client that reads no acknowledgements is not waited for: the newest replaces those it has not read;
 //! * memory is bounded: one batch is read at a time, and those in flight are bounded by count and bytes, and by the gateway's buffer.
 //!
-//! Start reading at [`put`]: it answers at once and leaves [`Put`] to drive the stream; [`intake`] reads it.
+//! Start reading at [`put`]: it answers at once and leaves [`Put`] to drive the stream; [`intake`] reads it, [`memory`] counts what arrives.
 
 mod acks;
 mod intake;
+pub(super) mod memory;
 
 use std::sync::Arc;
 
@@ -23,7 +24,8 @@ use tonic::metadata::MetadataMap;
 use tonic::{Status, Streaming};
 
 use self::acks::Acks;
-use self::intake::{Batch, Intake, Target};
+use self::intake::{Batch, Intake, Messages, Target};
+use self::memory::Held;
 use super::Flight;
 use super::status::status;
 use crate::app::{Ack, Admission, Produce, Producer};
@@ -50,13 +52,14 @@ struct Progress {
 pub(super) fn put(
     flight: &Arc<Flight>,
     metadata: &MetadataMap,
+    held: Option<Arc<Held>>,
     stream: Streaming<FlightData>,
 ) -> Result<impl Stream<Item = Result<PutResult, Status>> + Send + use<>, Problem> {
     let producer = producer(&metadata.clone().into_headers())?;
     let (told, progress) = watch::channel(Progress::default());
     let put = Put { flight: Arc::clone(flight), producer, told };
     // The stream goes on while nobody reads its answer, and ends with it.
-    let driver = AbortOnDrop(tokio::spawn(put.run(stream)));
+    let driver = AbortOnDrop(tokio::spawn(put.run(Messages::new(flight, stream, held))));
     let answers = Answers { progress, _driver: driver, told: None, ended: false };
     Ok(unfold(answers, |mut answers| async move {
         let answer = answers.next().await?;
@@ -123,15 +126,13 @@ type Verdict = (usize, Result<Ack, Problem>);
 type Entering = Option<BoxFuture<'static, ()>>;
 
 impl Put {
-    async fn run(self, stream: Streaming<FlightData>) {
+    async fn run(self, stream: Messages) {
         let ended = self.drive(stream).await;
         self.told.send_modify(|progress| progress.end = Some(ended));
     }
 
-    async fn drive(&self, stream: Streaming<FlightData>) -> Result<(), Problem> {
-        let Some((intake, target)) =
-            Intake::open(Arc::clone(&self.flight), stream, self.producer.is_some()).await?
-        else {
+    async fn drive(&self, stream: Messages) -> Result<(), Problem> {
+        let Some((intake, target)) = Intake::open(stream, self.producer.is_some()).await? else {
             return Err(Problem::malformed("the stream is empty: it begins with a descriptor and a schema"));
         };
         self.told.send_modify(|progress| progress.acks = Acks::new(target.created.clone()));

@@ -12,8 +12,7 @@ use crate::error::{Kind, Problem};
 use crate::http::Doors;
 
 /// Routes of api.md that are not there yet. `{…}` stands for one part of a path, `{*…}` for the rest.
-pub(in crate::http) const PLANNED: [&str; 15] = [
-    "/v1/databases/{db}/tables/{table}/restore",
+pub(in crate::http) const PLANNED: [&str; 14] = [
     "/v1/databases/{db}/tables/{table}/changes",
     "/v1/databases/{db}/tables/{table}/lookup",
     "/v1/databases/{db}/tables/{table}/compact",
@@ -53,9 +52,6 @@ async fn unknown(State(doors): State<Arc<Doors>>, uri: Uri) -> Response {
 
 /// The `Allow` header is added by the router.
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    if method == Method::PATCH {
-        return planned(method, uri).await;
-    }
     Problem::new(Kind::MethodNotAllowed, format!("{method} is not allowed at {}", uri.path()))
 }
 

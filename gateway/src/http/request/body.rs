@@ -1,11 +1,13 @@
 //! A request's body, whole and bounded: one by its own limit, all together by the memory that bodies may take.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::encoding::{Encoding, Unpacked, unpack};
@@ -48,6 +50,11 @@ impl Bodies {
             bytes_max: options.request_bytes_max,
             timeout: options.body_timeout,
         }
+    }
+
+    /// The memory that bodies may take, in KiB.
+    pub(in crate::http) fn memory(&self) -> Arc<Semaphore> {
+        self.memory.units()
     }
 
     /// Reads a body, unpacked.

@@ -95,10 +95,19 @@ fn equal(shown: &[u8], token: &[u8]) -> bool {
 
 /// The answer to a request whose handler panicked.
 pub(in crate::http) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    broken(panic.as_ref()).into_response()
+}
+
+/// The same, to a gRPC request.
+pub(in crate::http) fn call_panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    refuse(&broken(panic.as_ref()))
+}
+
+fn broken(panic: &(dyn Any + Send)) -> Problem {
     let words =
         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = words.unwrap_or("no words"), "a request panicked: please report it");
-    Problem::internal("the gateway met a state that it does not know").into_response()
+    Problem::internal("the gateway met a state that it does not know")
 }
 
 #[cfg(test)]

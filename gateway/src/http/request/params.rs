@@ -250,6 +250,7 @@ impl ConsumeParams {
             database: table.database.clone(),
             table: table.name.clone(),
             id: table.id,
+            schema: table.spec.schema.id,
             columns: projection.sources().to_vec(),
             from: self.from.clone(),
             bucket: self.bucket,

@@ -6,14 +6,14 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use frazil_log::id::{Bucket, Name, TableId, Uuid};
-use frazil_log::schema::TableSpec;
 use frazil_log::schema::ensure::difference;
+use frazil_log::schema::{TableSpec, evolution};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::app::{
-    Ack, Application, BucketOffsets, BucketRange, Consume, Database, Ensured, Page, Produce, Readiness,
-    Table, TableList, Tables,
+    Ack, Alter, Application, BucketOffsets, BucketRange, Consume, Database, Dropped, Ensured, Page, Produce,
+    Readiness, Table, TableList, Tables,
 };
 use crate::consume::encode::tests::assemble;
 use crate::consume::position::{From, Position};
@@ -43,6 +43,8 @@ impl Fake {
             id: TableId(u64::try_from(tables.len()).unwrap() + 1),
             uuid: Uuid::nil(),
             spec,
+            version: 0,
+            schemas: Vec::new(),
         };
         tables.insert(name.to_string(), (table.clone(), Vec::new()));
         table
@@ -165,6 +167,27 @@ impl Application for Fake {
             },
             Err(_) => Ok(Ensured::Created(self.insert(table, spec))),
         }
+    }
+
+    async fn table_confirmed(&self, database: &Name, table: &Name) -> Result<Table, Problem> {
+        self.table(database, table).await
+    }
+
+    async fn alter_table(&self, database: &Name, table: &Name, alter: Alter) -> Result<Table, Problem> {
+        check_database(database)?;
+        let mut tables = self.tables.lock();
+        let (known, _) = tables.get_mut(table.as_str()).ok_or_else(|| no_such_table(table))?;
+        let current = known.spec.schema.id;
+        if alter.expected.is_some_and(|expected| !expected.contains(&current)) {
+            return Err(Problem::new(Kind::SchemaChanged, "it is another").with("current", current));
+        }
+        known.spec = evolution::alter(&known.spec, &alter.changes)?;
+        known.version += 1;
+        Ok(known.clone())
+    }
+
+    async fn restore_table(&self, _database: &Name, which: Dropped) -> Result<Table, Problem> {
+        Err(Problem::new(Kind::NoSuchTable, format!("{which:?} was not dropped")))
     }
 
     async fn drop_table(&self, _database: &Name, table: &Name) -> Result<(), Problem> {

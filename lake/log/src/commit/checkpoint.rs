@@ -75,7 +75,7 @@ impl Replica {
             PageRef { from: due.from, to: due.slot, level: 0, bytes: due.page.envelope.object_bytes() };
         let list = self.page_list(page).await?;
         let uuid = self.fold().state.identity().uuid;
-        let sealed = seal_checkpoint(uuid, due.slot, due.log_hash, due.state.clone(), &list)?;
+        let sealed = seal_checkpoint(uuid, due.slot, due.log_hash, due.state.clone(), due.features, &list)?;
         self.create(&path, &sealed).await.context(|| format!("writing checkpoint {path}"))?;
         let found = self.store().get(&path).await?.ok_or_else(|| {
             Error::new(ErrorKind::Unavailable, format!("{path}: written, but not found when read back"))

@@ -46,6 +46,8 @@ pub struct DueCheckpoint {
     pub log_hash: u128,
     /// The state's canonical bytes.
     pub state: Bytes,
+    /// The feature bits that their reader must know.
+    pub features: u64,
     /// Its page.
     pub page: Sealed,
     /// What the page says.
@@ -128,8 +130,9 @@ impl Fold {
             let slot = self.state.next();
             let log_hash = self.state.log_hash();
             let page = page::seal_page(self.state.identity().uuid, from..slot, log_hash, &places)?;
-            let (state, last_writer) = (self.state.encode(), commit.header.writer.incarnation);
-            self.due.push(DueCheckpoint { slot, from, log_hash, state, page, places, last_writer });
+            let (state, features) = (self.state.encode(), self.state.features());
+            let last_writer = commit.header.writer.incarnation;
+            self.due.push(DueCheckpoint { slot, from, log_hash, state, features, page, places, last_writer });
         }
         Ok(())
     }

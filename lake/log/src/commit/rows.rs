@@ -93,14 +93,15 @@ impl Replica {
 
     /// Whether the object is still the one that the place refers to.
     async fn holds(&self, place: &Place, path: &Path) -> Result<bool> {
+        let store = self.store().fresh();
         match place.object {
             // Whatever stands there now may have a longer header than what stood there.
             ObjectId::Commit { slot, put_id } => {
-                let found = read_commit(self.store(), path, slot).await?;
+                let found = read_commit(&store, path, slot).await?;
                 Ok(found.is_some_and(|commit| commit.header.put_id == put_id))
             }
             ObjectId::Segment(id) => {
-                let head = self.store().get_prefix(path, place.body_start.max(ENVELOPE_BYTES as u64)).await?;
+                let head = store.get_prefix(path, place.body_start.max(ENVELOPE_BYTES as u64)).await?;
                 let Some(head) = head else { return Ok(false) };
                 Envelope::decode(path.as_ref(), &head.bytes, ObjectKind::Segment)?;
                 SegmentHeader::decode(path.as_ref(), &head.bytes, id).map(|_| true)

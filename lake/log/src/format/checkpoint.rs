@@ -69,18 +69,21 @@ impl PageRef {
 pub struct Checkpoint {
     /// Its header.
     pub header: CheckpointHeader,
+    /// The feature bits that a reader of the state must know.
+    pub features: u64,
     /// The state's canonical bytes.
     pub state: Bytes,
     /// The pages that cover the slots below it, oldest first, without a gap.
     pub pages: Vec<PageRef>,
 }
 
-/// Seals a checkpoint, written by this version.
+/// Seals a checkpoint, written by this version. `features`: what a reader of the state must know.
 pub fn seal_checkpoint(
     log_uuid: Uuid,
     slot: Slot,
     log_hash: u128,
     state: Bytes,
+    features: u64,
     pages: &[PageRef],
 ) -> Result<Sealed> {
     let header = CheckpointHeader {
@@ -91,7 +94,7 @@ pub fn seal_checkpoint(
         state_bytes: state.len() as u64,
         list_bytes: 0,
     };
-    Checkpoint { header, state, pages: pages.to_vec() }.seal()
+    Checkpoint { header, features, state, pages: pages.to_vec() }.seal()
 }
 
 impl Checkpoint {
@@ -113,7 +116,7 @@ impl Checkpoint {
         header.text(&self.header.version);
         header.count(self.state.len());
         header.count(list.len());
-        envelope::seal(ObjectKind::Checkpoint, header, vec![self.state.clone(), list])
+        envelope::seal_with(ObjectKind::Checkpoint, self.features, header, vec![self.state.clone(), list])
     }
 
     /// Reads the whole checkpoint of `slot`, verified.
@@ -154,6 +157,6 @@ impl Checkpoint {
             return Err(here.corrupt(&format!("pages that tile the slots below {slot}"), "others"));
         }
         r.finish()?;
-        Ok(Self { header, state: bytes.slice(start..split), pages })
+        Ok(Self { header, features: envelope.features, state: bytes.slice(start..split), pages })
     }
 }

@@ -182,7 +182,7 @@ impl CommitHeader {
     /// # Errors
     /// `Invalid` for a header above the limit; `Internal` if what was sealed could not be read back: it must not be written.
     pub fn seal(&self, body: Vec<Bytes>) -> Result<Sealed> {
-        let sealed = envelope::seal(ObjectKind::Commit, self.encode(), body)?;
+        let sealed = envelope::seal_with(ObjectKind::Commit, self.features(), self.encode(), body)?;
         Commit::decode("a commit not yet written", &sealed.head, self.slot)
             .map_err(|error| envelope::not_readable(&error))?;
         Ok(sealed)
@@ -214,6 +214,12 @@ impl CommitHeader {
         w.count(self.proposals.len());
         self.proposals.iter().for_each(|proposal| proposal.encode(&mut w));
         w
+    }
+
+    /// The feature bits that a reader of the entries must know.
+    fn features(&self) -> u64 {
+        let entries = self.proposals.iter().flat_map(|proposal| &proposal.entries);
+        entries.fold(0, |features, entry| features | entry.features())
     }
 
     fn decode(mut r: Reader<'_>) -> Result<Self> {
@@ -268,6 +274,12 @@ impl Commit {
         let here = Reader::new(object, ENVELOPE_BYTES as u64, header);
         let commit =
             Self { envelope, header: CommitHeader::decode(here.clone())?, entries_hash: xxh3_128(header) };
+        let needed = commit.header.features();
+        if envelope.features != needed {
+            return Err(
+                here.corrupt(&format!("feature bits {needed:#x}"), format!("{:#x}", envelope.features))
+            );
+        }
         if commit.header.slot != slot {
             return Err(
                 here.corrupt(&format!("the commit of slot {slot}"), format!("slot {}", commit.header.slot))

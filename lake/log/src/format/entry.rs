@@ -3,8 +3,8 @@
 //! ```text
 //!   kind u16 · length varint · payload
 //!   0x01.. the database     0101 created · 0102 dropped · 0103 created again
-//!   0x02.. tables           0201 created · 0202 dropped
-//!   0x03.. rows             0301 appended · 0302 rolled up
+//!   0x02.. tables           0201 created · 0202 dropped · 0203 altered · 0204 restored
+//!   0x03.. rows             0301 appended · 0302 rolled up · 0303 expired
 //!   0x04.. positions   0x05.. members   0x06.. claims, changelog   0x07.. lake      (not given out yet)
 //! ```
 //!
@@ -13,6 +13,7 @@
 
 use serde::Serialize;
 
+use super::envelope::FEATURE_AMENDMENTS;
 use super::spec;
 use super::wire::{Reader, Writer};
 use crate::error::Result;
@@ -54,6 +55,22 @@ pub enum Entry {
         /// When the proposer asked for it.
         time: TimeMicros,
     },
+    /// A table is something else from now on; rows that are there are read through its schemas.
+    TableAltered {
+        /// The table.
+        table: TableId,
+        /// Taken only if it was altered so many times.
+        version: u64,
+        /// What it is now: taken only if it may follow what it was ([`crate::schema::evolution`]).
+        spec: TableSpec,
+    },
+    /// A dropped table that is still kept is back, under the name that it had.
+    TableRestored {
+        /// The table: taken only if its name is free.
+        table: TableId,
+        /// Taken only if it was dropped at this commit time: a later drop is not undone.
+        dropped: TimeMicros,
+    },
     /// Rows of one slice are appended to that slice's table and bucket.
     Appended {
         /// The slice, by its index in the commit header.
@@ -80,6 +97,19 @@ pub enum Entry {
         /// The new slices, in order, not overlapping.
         parts: Vec<RolledPart>,
     },
+    /// Offsets `[from, to)` of a bucket are no longer kept.
+    RowsExpired {
+        /// The table.
+        table: TableId,
+        /// The bucket.
+        bucket: Bucket,
+        /// Rows or changelog.
+        stream: Stream,
+        /// Taken only if this is the first offset that is kept.
+        from: Offset,
+        /// The first offset that is kept afterwards.
+        to: Offset,
+    },
 }
 
 /// A slice that a roll-up wrote.
@@ -96,8 +126,11 @@ const DATABASE_DROPPED: u16 = 0x0102;
 const DATABASE_CREATED: u16 = 0x0103;
 const TABLE_CREATED: u16 = 0x0201;
 const TABLE_DROPPED: u16 = 0x0202;
+const TABLE_ALTERED: u16 = 0x0203;
+const TABLE_RESTORED: u16 = 0x0204;
 const APPENDED: u16 = 0x0301;
 const ROLLED_UP: u16 = 0x0302;
+const ROWS_EXPIRED: u16 = 0x0303;
 
 /// The least bytes of an encoded entry.
 pub(crate) const ENTRY_BYTES_MIN: usize = 3;
@@ -110,8 +143,21 @@ impl Entry {
             Self::DatabaseCreated => DATABASE_CREATED,
             Self::TableCreated { .. } => TABLE_CREATED,
             Self::TableDropped { .. } => TABLE_DROPPED,
+            Self::TableAltered { .. } => TABLE_ALTERED,
+            Self::TableRestored { .. } => TABLE_RESTORED,
             Self::Appended { .. } => APPENDED,
             Self::RolledUp { .. } => ROLLED_UP,
+            Self::RowsExpired { .. } => ROWS_EXPIRED,
+        }
+    }
+
+    /// The feature bits that a reader of the entry must know.
+    pub(crate) fn features(&self) -> u64 {
+        match self {
+            Self::TableAltered { .. } | Self::TableRestored { .. } | Self::RowsExpired { .. } => {
+                FEATURE_AMENDMENTS
+            }
+            _ => 0,
         }
     }
 
@@ -124,7 +170,10 @@ impl Entry {
             | Self::DatabaseDropped
             | Self::DatabaseCreated
             | Self::TableCreated { .. }
-            | Self::TableDropped { .. } => Vec::new(),
+            | Self::TableDropped { .. }
+            | Self::TableAltered { .. }
+            | Self::TableRestored { .. }
+            | Self::RowsExpired { .. } => Vec::new(),
         }
     }
 
@@ -152,6 +201,15 @@ impl Entry {
                 w.varint(table.0);
                 w.zigzag(*time);
             }
+            Self::TableAltered { table, version, spec } => {
+                w.varint(table.0);
+                w.varint(*version);
+                spec::encode(spec, w);
+            }
+            Self::TableRestored { table, dropped } => {
+                w.varint(table.0);
+                w.zigzag(*dropped);
+            }
             Self::Appended { slice, first_row, rows, expected_offset } => {
                 w.varint(u64::from(*slice));
                 w.varint(u64::from(*first_row));
@@ -170,6 +228,13 @@ impl Entry {
                     w.varint(part.start);
                     w.varint(u64::from(part.slice));
                 }
+            }
+            Self::RowsExpired { table, bucket, stream, from, to } => {
+                w.varint(table.0);
+                w.varint(u64::from(bucket.0));
+                w.u8(*stream as u8);
+                w.varint(*from);
+                w.varint(*to);
             }
         }
     }
@@ -190,6 +255,12 @@ impl Entry {
                 spec: spec::decode(&mut r)?,
             },
             TABLE_DROPPED => Self::TableDropped { table: TableId(r.varint()?), time: r.zigzag()? },
+            TABLE_ALTERED => Self::TableAltered {
+                table: TableId(r.varint()?),
+                version: r.varint()?,
+                spec: spec::decode(&mut r)?,
+            },
+            TABLE_RESTORED => Self::TableRestored { table: TableId(r.varint()?), dropped: r.zigzag()? },
             APPENDED => Self::Appended {
                 slice: r.number()?,
                 first_row: r.number()?,
@@ -203,6 +274,13 @@ impl Entry {
                 from: r.varint()?,
                 to: r.varint()?,
                 parts: r.sequence(2, |r| Ok(RolledPart { start: r.varint()?, slice: r.number()? }))?,
+            },
+            ROWS_EXPIRED => Self::RowsExpired {
+                table: TableId(r.varint()?),
+                bucket: Bucket(r.number()?),
+                stream: super::slice::decode_stream(&mut r)?,
+                from: r.varint()?,
+                to: r.varint()?,
             },
             other => return Err(here.unknown("an entry of kind", format!("{other:#06x}"))),
         };

@@ -54,6 +54,14 @@ impl ObjectKind {
         1
     }
 
+    /// Feature bits that this program knows in an object of the kind.
+    pub const fn features_known(self) -> u64 {
+        match self {
+            Self::Commit | Self::Checkpoint => FEATURES_KNOWN,
+            Self::Segment | Self::IndexPage => 0,
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::Commit => "a commit",
@@ -64,8 +72,11 @@ impl ObjectKind {
     }
 }
 
-/// Feature bits that this program knows. None is given out yet.
-pub const FEATURES_KNOWN: u64 = 0;
+/// Tables that were altered or restored, rows that expired: their entries in a commit, their traces in a checkpoint's state.
+pub const FEATURE_AMENDMENTS: u64 = 1 << 1;
+
+/// Feature bits that this program knows, in commits and checkpoints; other objects have none.
+pub const FEATURES_KNOWN: u64 = FEATURE_AMENDMENTS;
 
 /// What an envelope says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -144,8 +155,8 @@ impl Envelope {
             return Err(reader.unknown("version", bytes[9]));
         }
         let features = u64_at(bytes, 16);
-        if features & !FEATURES_KNOWN != 0 {
-            let unknown = features & !FEATURES_KNOWN;
+        let unknown = features & !kind.features_known();
+        if unknown != 0 {
             return Err(Reader::new(object, 16, &[]).unknown("feature", format!("{unknown:#x}")));
         }
         if bytes[10..12] != [0, 0] {
@@ -271,8 +282,13 @@ impl Sealed {
     }
 }
 
-/// Puts the envelope before a header and a body.
+/// Puts the envelope before a header and a body that every version can read.
 pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed> {
+    seal_with(kind, 0, header, body)
+}
+
+/// Puts the envelope before a header and a body, whose reader must know these features.
+pub fn seal_with(kind: ObjectKind, features: u64, header: Writer, body: Vec<Bytes>) -> Result<Sealed> {
     let mut header = header.into_bytes();
     header.resize(header.len().next_multiple_of(8), 0);
     let body_bytes = body.iter().map(|piece| piece.len() as u64).sum();
@@ -289,7 +305,7 @@ pub fn seal(kind: ObjectKind, header: Writer, body: Vec<Bytes>) -> Result<Sealed
         kind,
         version: kind.version(),
         header_bytes: u32::try_from(header.len()).map_err(|_| Error::internal("a header is below 4 GiB"))?,
-        features: 0,
+        features,
         body_bytes,
         content_hash: hasher.digest128(),
         header_checksum: xxh3_64(&header),

@@ -76,13 +76,15 @@ fn ids(ids: &[i32], w: &mut Writer) {
     ids.iter().for_each(|id| w.zigzag(i64::from(*id)));
 }
 
-fn encode_schema(schema: &Schema, w: &mut Writer) {
+/// Writes a schema.
+pub(crate) fn encode_schema(schema: &Schema, w: &mut Writer) {
     w.varint(u64::from(schema.id));
     w.count(schema.columns.len());
     schema.columns.iter().for_each(|column| encode_column(column, w));
 }
 
-fn decode_schema(r: &mut Reader<'_>) -> Result<Schema> {
+/// Reads a schema.
+pub(crate) fn decode_schema(r: &mut Reader<'_>) -> Result<Schema> {
     Ok(Schema { id: r.number()?, columns: r.sequence(5, |r| decode_column(r, 0))? })
 }
 

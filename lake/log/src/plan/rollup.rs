@@ -14,6 +14,8 @@ pub struct Work {
     pub key: StreamKey,
     /// From where it is rolled up to where it had come at the checkpoint.
     pub offsets: Range<Offset>,
+    /// Those of them that are still kept.
+    pub kept: Range<Offset>,
 }
 
 /// What there is to roll up below a checkpoint whose state is `then`.
@@ -25,9 +27,9 @@ pub fn work(current: &State, then: &State) -> Vec<Work> {
         }
         for ((bucket, stream), tail) in &table.buckets {
             let key = StreamKey { table: table.id, bucket: *bucket, stream: *stream };
-            let rolled = current.tables().tail(&key).rolled;
-            if rolled < tail.next {
-                all.push(Work { key, offsets: rolled..tail.next });
+            let now = current.tables().tail(&key);
+            if now.settled() < tail.next {
+                all.push(Work { key, offsets: now.rolled..tail.next, kept: now.settled()..tail.next });
             }
         }
     }

@@ -37,18 +37,16 @@ pub fn trim_point(
 
 /// Whose rows still lie only in slots below a checkpoint whose state is `then`; nothing may go before they are rolled up.
 ///
-/// Rows of a table that was dropped longer than it is kept ago are let go; `now` is by the store's clock.
-pub fn holders(current: &State, then: &State, now: TimeMicros) -> Vec<StreamKey> {
-    let kept = i64::try_from(current.rules().dropped_kept.as_micros()).unwrap_or(i64::MAX);
+/// Rows of a dropped table are let go once the log has forgotten the table: as long as it is known it may be restored.
+pub fn holders(current: &State, then: &State) -> Vec<StreamKey> {
     let mut holders = Vec::new();
     for table in then.tables().all() {
-        let Some(table_now) = current.tables().all().find(|known| known.id == table.id) else { continue };
-        if table_now.dropped.is_some_and(|dropped| dropped.saturating_add(kept) <= now) {
+        if current.tables().known(table.id).is_none() {
             continue;
         }
         for ((bucket, stream), tail) in &table.buckets {
             let key = StreamKey { table: table.id, bucket: *bucket, stream: *stream };
-            if current.tables().tail(&key).rolled < tail.next {
+            if current.tables().tail(&key).settled() < tail.next {
                 holders.push(key);
             }
         }

@@ -36,6 +36,42 @@ pub fn highest_id(columns: &[Column]) -> FieldId {
     columns.iter().map(|column| column.id.max(highest_id_of_type(&column.ty))).max().unwrap_or(0).max(0)
 }
 
+/// Gives an id to each field, in Iceberg's order, above `last`; returns the highest one given out. Saturates: the caller checks it
+/// against [`FIELD_ID_MAX`].
+pub(super) fn fill_ids_above(columns: &mut [Column], mut last: FieldId) -> FieldId {
+    visit_columns_mut(columns, &mut |id| {
+        last = last.saturating_add(1);
+        *id = last;
+    });
+    last
+}
+
+/// Visits every field id, nested ones included.
+pub(super) fn visit_ids(columns: &[Column], visit: &mut dyn FnMut(FieldId)) {
+    for column in columns {
+        visit(column.id);
+        visit_type_ids(&column.ty, visit);
+    }
+}
+
+fn visit_type_ids(ty: &Type, visit: &mut dyn FnMut(FieldId)) {
+    match ty {
+        Type::List(element) => {
+            visit(element.id);
+            visit_type_ids(&element.ty, visit);
+        }
+        Type::Map(key, value) => {
+            visit(key.id);
+            visit(value.id);
+            visit_type_ids(&key.ty, visit);
+            visit_type_ids(&value.ty, visit);
+        }
+        Type::Struct(fields) => visit_ids(fields, visit),
+        Type::Vector { element_id, .. } => visit(*element_id),
+        _ => {}
+    }
+}
+
 fn highest_id_of_type(ty: &Type) -> FieldId {
     match ty {
         Type::List(element) => element.id.max(highest_id_of_type(&element.ty)),

@@ -5,24 +5,24 @@
 //! * column names are unique ignoring case, and none begins with `__`;
 //! * the pseudo-columns' ids are given out after the user's columns, at creation, and never change.
 //!
-//! Start reading at [`TableSpec`]; [`ensure`] makes and checks one. Text forms live in [`sql`] (SQL) and [`iceberg_json`]
+//! Start reading at [`TableSpec`]; [`ensure`] makes and checks one, [`evolution`] changes one. Text forms live in [`sql`] (SQL) and [`iceberg_json`]
 //! (Iceberg's JSON); the Arrow form, which slices are written in, in [`arrow_form`], and the way back in [`infer`]; options
-//! in [`options`]; values as bytes in [`single_value`] (bounds, statistics) and hashed in [`bucket`] (which bucket a row goes to).
+//! in [`options`]; partitions in [`partition`]; values as bytes in [`single_value`] (bounds, statistics) and hashed in [`bucket`] (which bucket a row goes to).
 
 #[cfg(test)]
 pub(crate) mod arbitrary;
-pub mod arrow_form;
 pub mod bucket;
 pub mod check;
 pub mod ensure;
-pub mod iceberg_json;
+pub mod evolution;
+mod forms;
 pub mod ids;
-pub mod infer;
 pub mod options;
+pub mod partition;
 mod shown;
 pub mod single_value;
-pub mod sql;
 
+pub use forms::{arrow_form, iceberg_json, infer, sql};
 pub use ids::assign_ids;
 
 use serde::Serialize;

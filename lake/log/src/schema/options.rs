@@ -25,8 +25,6 @@ pub struct OptionSpec {
     pub default: &'static str,
     /// What it does, in a sentence.
     pub doc: &'static str,
-    /// What a description of a table must add to the value, or empty.
-    pub note: &'static str,
 }
 
 /// What the values of an option are.
@@ -34,6 +32,8 @@ pub struct OptionSpec {
 pub enum OptionKind {
     /// A duration such as `7d`, or `infinite`.
     DurationOrInfinite,
+    /// A size such as `10GiB`, or `infinite`.
+    BytesOrInfinite,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -45,19 +45,20 @@ pub const OPTIONS: &[OptionSpec] = &[
         kind: OptionKind::Word(&["none", "lz4", "zstd"]),
         default: "lz4",
         doc: "how the buffers of slices are compressed: none, lz4 or zstd",
-        note: "",
     },
     OptionSpec {
         name: "retention",
         kind: OptionKind::DurationOrInfinite,
         default: "7d",
         doc: "how long rows are kept at least: a duration such as 7d, or infinite",
-        note: RETENTION_NOTE,
+    },
+    OptionSpec {
+        name: "retention.bytes",
+        kind: OptionKind::BytesOrInfinite,
+        default: "infinite",
+        doc: "how many stored bytes of the newest rows are kept at least: a size such as 10GiB, or infinite",
     },
 ];
-
-/// What a description says beside the value of `retention`.
-pub const RETENTION_NOTE: &str = "not enforced yet: nothing is deleted by age";
 
 /// Names of options that are designed and not there yet; one that ends with a dot stands for all that begin with it.
 const PLANNED: &[&str] = &[
@@ -70,7 +71,6 @@ const PLANNED: &[&str] = &[
     "lake.",
     "merge-engine",
     "merge-engine.",
-    "retention.",
     "statistics",
 ];
 
@@ -94,6 +94,8 @@ pub enum Retention {
 pub struct Options {
     /// `retention`
     pub retention: Retention,
+    /// `retention.bytes`; nothing if it is infinite.
+    pub retention_bytes: Option<u64>,
     /// `compression`
     pub compression: Codec,
 }
@@ -104,8 +106,11 @@ impl Options {
     /// # Errors
     /// Unsupported: a stored option that this version does not know. Invalid: a value that does not parse.
     pub fn parse(stored: &[(String, String)]) -> Result<Self> {
-        let mut options =
-            Self { retention: Retention::For(Duration::from_hours(7 * 24)), compression: Codec::Lz4 };
+        let mut options = Self {
+            retention: Retention::For(Duration::from_hours(7 * 24)),
+            retention_bytes: None,
+            compression: Codec::Lz4,
+        };
         for (name, value) in stored {
             let Ok(spec) = option(name) else {
                 return Err(Error::unsupported(format!(
@@ -117,6 +122,8 @@ impl Options {
             match (spec.name, value.as_str()) {
                 ("retention", "infinite") => options.retention = Retention::Infinite,
                 ("retention", duration) => options.retention = Retention::For(parse_duration(duration)?),
+                ("retention.bytes", "infinite") => options.retention_bytes = None,
+                ("retention.bytes", bytes) => options.retention_bytes = Some(parse_bytes(bytes)?),
                 ("compression", "none") => options.compression = Codec::None,
                 ("compression", "zstd") => options.compression = Codec::Zstd,
                 ("compression", _) => options.compression = Codec::Lz4,
@@ -140,9 +147,14 @@ impl OptionSpec {
                 word.map(|word| (*word).to_owned())
                     .ok_or_else(|| self.expected(&words.join(", "), &quoted(given)))
             }
-            OptionKind::DurationOrInfinite if given.eq_ignore_ascii_case("infinite") => {
+            OptionKind::DurationOrInfinite | OptionKind::BytesOrInfinite
+                if given.eq_ignore_ascii_case("infinite") =>
+            {
                 Ok("infinite".to_owned())
             }
+            OptionKind::BytesOrInfinite => parse_bytes(given).map(bytes_text).map_err(|_| {
+                self.expected("a size such as 512MiB or 10GiB (at most 1024PiB), or infinite", &quoted(given))
+            }),
             OptionKind::DurationOrInfinite => {
                 let duration = parse_duration(given).map_err(|_| self.expected_duration(&quoted(given)))?;
                 Ok(duration_text(duration))
@@ -232,6 +244,46 @@ pub fn duration_text(duration: Duration) -> String {
     format!("{}{name}", millis / unit)
 }
 
+/// The most bytes of an option: 2^60.
+const BYTES_MAX: u64 = 1 << 60;
+
+/// The units of sizes, the largest first; those of 1,000 are read, never written.
+const BYTE_UNITS: [(&str, u64); 11] = [
+    ("PiB", 1 << 50),
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("B", 1),
+    ("", 1),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+];
+
+/// Parses a size: a whole number and one of `B KiB MiB GiB TiB PiB kB MB GB TB`, or none.
+///
+/// # Errors
+/// Invalid: not of that form, zero, or more than 2^60 bytes.
+pub fn parse_bytes(text: &str) -> Result<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let factor = BYTE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim_start()));
+    let bytes =
+        number.parse::<u64>().ok().zip(factor).and_then(|(number, (_, factor))| number.checked_mul(*factor));
+    bytes.filter(|bytes| (1..=BYTES_MAX).contains(bytes)).ok_or_else(|| {
+        Error::invalid(format!("expected a size such as 512MiB or 10GiB, found {}", quoted(text)))
+    })
+}
+
+/// A size in its canonical text: the largest of `PiB TiB GiB MiB KiB B` that divides it.
+pub fn bytes_text(bytes: u64) -> String {
+    let mut binary = BYTE_UNITS.iter().take(6);
+    let (name, unit) = binary.find(|(_, unit)| bytes.is_multiple_of(*unit)).unwrap_or(&("B", 1));
+    format!("{}{name}", bytes / unit)
+}
+
 const DAY_MILLIS: u64 = 86_400_000;
 
 /// An option's name for messages.
@@ -290,7 +342,11 @@ mod tests {
         let options =
             Options::parse(&[stored("compression", "none"), stored("retention", "infinite")].concat())
                 .unwrap();
-        assert_eq!(options, Options { retention: Retention::Infinite, compression: Codec::None });
+        let expected =
+            Options { retention: Retention::Infinite, retention_bytes: None, compression: Codec::None };
+        assert_eq!(options, expected);
+        let options = Options::parse(&stored("retention.bytes", "10GiB")).unwrap();
+        assert_eq!(options.retention_bytes, Some(10 << 30));
         let options = Options::parse(&stored("retention", "36h")).unwrap();
         assert_eq!(options.retention, Retention::For(Duration::from_secs(36 * 3600)));
         let error = Options::parse(&stored("colour", "red")).unwrap_err();
@@ -300,10 +356,13 @@ mod tests {
 
     #[test]
     fn an_error_names_the_option_and_what_is_expected() {
-        assert_eq!(error("colour", "red"), "option colour is not known; known are compression, retention");
+        assert_eq!(
+            error("colour", "red"),
+            "option colour is not known; known are compression, retention, retention.bytes"
+        );
         assert_eq!(
             error("Retention", "7d"),
-            "option Retention is not known; known are compression, retention"
+            "option Retention is not known; known are compression, retention, retention.bytes"
         );
         assert_eq!(
             error("compression", "gzip"),
@@ -319,19 +378,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_planned_is_named_as_not_there_yet() {
-        for name in [
-            "lake.enabled",
-            "lake.freshness",
-            "format-version",
-            "merge-engine",
-            "changelog",
-            "retention.bytes",
+    fn sizes_are_stored_alike() {
+        for (text, same) in [
+            ("10GiB", "10GiB"),
+            ("10240 MiB", "10GiB"),
+            ("1000", "1000B"),
+            ("2048", "2KiB"),
+            ("1MB", "1000000B"),
+            ("INFINITE", "infinite"),
         ] {
+            assert_eq!(canonical(&given("retention.bytes", text)).unwrap(), stored("retention.bytes", same));
+        }
+        for wrong in ["", "GiB", "0", "-1GiB", "1.5GiB", "7 days", "2000PiB", "99999999999999999999"] {
+            assert!(error("retention.bytes", wrong).contains("expected a size such as"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_planned_is_named_as_not_there_yet() {
+        for name in ["lake.enabled", "lake.freshness", "format-version", "merge-engine", "changelog"] {
             let error = canonical(&given(name, true)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}");
-            let expected =
-                format!("option {name} is not there yet: leave it out; known are compression, retention");
+            let expected = format!(
+                "option {name} is not there yet: leave it out; known are compression, retention, retention.bytes"
+            );
             assert_eq!(error.to_string(), expected);
         }
     }
@@ -344,9 +414,15 @@ mod tests {
         }
 
         #[test]
+        fn a_sizes_text_is_read_back(bytes in 1..=BYTES_MAX) {
+            prop_assert_eq!(parse_bytes(&bytes_text(bytes)).unwrap(), bytes);
+        }
+
+        #[test]
         fn no_text_panics(name in any::<String>(), value in any::<String>()) {
             drop(canonical(&given(&name, value.clone())));
             drop(canonical(&given("retention", value.clone())));
+            drop(canonical(&given("retention.bytes", value.clone())));
             drop(parse_duration(&value));
         }
     }

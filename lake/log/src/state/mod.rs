@@ -12,6 +12,7 @@
 //!
 //! Start reading at [`State::apply`], then [`proposal`] (how a proposal is judged), [`producers`], [`names`], [`tables`].
 
+mod amendments;
 pub mod names;
 pub mod producers;
 pub mod proposal;
@@ -35,10 +36,14 @@ use self::verdict::{Acceptance, Fate, Refusal, Verdict};
 use crate::error::{Error, Result};
 use crate::format::commit::{Commit, CommitHeader, ProducerStamp, Proposal};
 use crate::format::entry::{self, Entry};
+use crate::format::envelope::FEATURE_AMENDMENTS;
 use crate::format::wire::{Reader, Writer};
 use crate::id::{Name, ProposalName, Slot, TimeMicros, Ulid, Uuid};
 use crate::planted::Bug;
 use crate::protocol::FoldRules;
+
+/// The tags of the families that came later: 1 groups, 2 amendments of tables.
+const AMENDMENTS: u8 = 2;
 
 /// Which log this is; said once, in slot 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -234,7 +239,12 @@ impl State {
                     match effect {
                         Effect::Append(one) => placed.push(one),
                         Effect::RollUp { parts, .. } => moved.extend(parts),
-                        Effect::DatabaseAlive(_) | Effect::CreateTable { .. } | Effect::DropTable(_) => {}
+                        Effect::DatabaseAlive(_)
+                        | Effect::CreateTable { .. }
+                        | Effect::DropTable(_)
+                        | Effect::AlterTable { .. }
+                        | Effect::RestoreTable(_)
+                        | Effect::Expire { .. } => {}
                     }
                 }
                 Verdict::Accepted(Acceptance { slot: header.slot, appended })
@@ -348,7 +358,21 @@ impl State {
         w.record(|w| self.tables.encode(w));
         w.record(|w| self.producers.encode(w));
         w.record(|w| self.names.encode(w));
+        // Families that came later: a tag and a record each, tags ascending, only those that have something to say.
+        if self.is_amended() {
+            w.u8(AMENDMENTS);
+            w.record(|w| amendments::encode(&self.tables, w));
+        }
         w.into_bytes().into()
+    }
+
+    fn is_amended(&self) -> bool {
+        amendments::any(&self.tables)
+    }
+
+    /// The feature bits that a reader of its bytes must know.
+    pub fn features(&self) -> u64 {
+        if self.is_amended() { FEATURE_AMENDMENTS } else { 0 }
     }
 
     /// Reads canonical bytes, which begin at byte `at` of `object`.
@@ -366,7 +390,7 @@ impl State {
         if boundary > next {
             return Err(here.corrupt(&format!("a checkpoint at most at slot {next}"), boundary));
         }
-        let (tables, producers, names) = {
+        let (mut tables, producers, names) = {
             let (mut tables, mut producers, mut names) = (r.record()?, r.record()?, r.record()?);
             let decoded = (
                 Tables::decode(&mut tables)?,
@@ -378,6 +402,22 @@ impl State {
             names.finish()?;
             decoded
         };
+        let mut last_tag = None;
+        while r.remaining() > 0 {
+            let (here, tag) = r.tag()?;
+            if Some(tag) <= last_tag {
+                return Err(here.corrupt("families in order, each once", tag));
+            }
+            last_tag = Some(tag);
+            match tag {
+                AMENDMENTS => {
+                    let mut record = r.record()?;
+                    amendments::decode(&mut tables, &mut record)?;
+                    record.finish()?;
+                }
+                other => return Err(here.unknown("a family of the state", other)),
+            }
+        }
         r.finish()?;
         Ok(Self {
             identity,

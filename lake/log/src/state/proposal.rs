@@ -10,8 +10,10 @@ use crate::format::commit::{CommitHeader, Proposal};
 use crate::format::entry::{Entry, RolledPart};
 use crate::format::page::StreamKey;
 use crate::format::slice::{Slice, SliceHome, SliceOp};
-use crate::id::{Name, Offset, Slot, Stream, TableId, TimeMicros, Uuid};
-use crate::schema::{TableSpec, ensure};
+use crate::id::{Name, Offset, SchemaId, Slot, Stream, TableId, TimeMicros, Uuid};
+use crate::planted::Bug;
+use crate::schema::evolution::{SCHEMAS_MAX, check_successor, keeps_all};
+use crate::schema::{Schema, TableSpec, ensure};
 
 /// What an accepted proposal will do, in order.
 #[derive(Debug)]
@@ -25,11 +27,20 @@ pub(super) enum Effect<'a> {
         spec: &'a TableSpec,
     },
     DropTable(TableId),
+    AlterTable {
+        id: TableId,
+        spec: &'a TableSpec,
+    },
+    RestoreTable(TableId),
     Append(Placed),
     RollUp {
         key: StreamKey,
         to: Offset,
         parts: Vec<Placed>,
+    },
+    Expire {
+        key: StreamKey,
+        earliest: Offset,
     },
 }
 
@@ -53,9 +64,12 @@ struct Overlay<'s, 'a> {
     created: BTreeMap<TableId, &'a TableSpec>,
     created_names: BTreeMap<&'a Name, TableId>,
     dropped: BTreeSet<TableId>,
+    altered: BTreeMap<TableId, (u64, &'a TableSpec)>,
+    restored: BTreeSet<TableId>,
     alive: bool,
     next: BTreeMap<StreamKey, Offset>,
     rolled: BTreeSet<StreamKey>,
+    expired: BTreeSet<StreamKey>,
 }
 
 /// Checks a proposal. The answer is what to do, or why nothing is done.
@@ -72,9 +86,12 @@ pub(super) fn judge<'a>(
         created: BTreeMap::new(),
         created_names: BTreeMap::new(),
         dropped: BTreeSet::new(),
+        altered: BTreeMap::new(),
+        restored: BTreeSet::new(),
         alive: state.alive,
         next: BTreeMap::new(),
         rolled: BTreeSet::new(),
+        expired: BTreeSet::new(),
     };
     proposal.entries.iter().map(|entry| overlay.judge_entry(entry)).collect()
 }
@@ -112,6 +129,8 @@ impl<'s, 'a> Overlay<'s, 'a> {
             }
             Entry::TableCreated { table, name, uuid, spec } => self.judge_created(*table, name, *uuid, spec),
             Entry::TableDropped { table, time: _ } => self.judge_dropped(*table),
+            Entry::TableAltered { table, version, spec } => self.judge_altered(*table, *version, spec),
+            Entry::TableRestored { table, dropped } => self.judge_restored(*table, *dropped),
             Entry::Appended { slice, first_row, rows, expected_offset } => {
                 self.judge_appended(*slice, *first_row, *rows, *expected_offset).map(Effect::Append)
             }
@@ -119,11 +138,16 @@ impl<'s, 'a> Overlay<'s, 'a> {
                 let key = StreamKey { table: *table, bucket: *bucket, stream: *stream };
                 self.judge_rolled_up(key, *from..*to, parts)
             }
+            Entry::RowsExpired { table, bucket, stream, from, to } => {
+                let key = StreamKey { table: *table, bucket: *bucket, stream: *stream };
+                self.judge_expired(key, *from..*to)
+            }
         }
     }
 
     fn judge_database_dropped(&mut self) -> Result<Effect<'a>, Refusal> {
-        let tables = self.state.tables.live_count() + self.created.len() - self.dropped.len();
+        let tables =
+            self.state.tables.live_count() + self.created.len() + self.restored.len() - self.dropped.len();
         if tables > 0 {
             return Err(Refusal::NotEmpty { tables: tables as u64 });
         }
@@ -143,8 +167,8 @@ impl<'s, 'a> Overlay<'s, 'a> {
         {
             return Err(Refusal::TableExists { table: table.id });
         }
-        if let Some(table) = self.created_names.get(name) {
-            return Err(Refusal::TableExists { table: *table });
+        if let Some(table) = self.created_names.get(name).copied().or_else(|| self.restored_named(name)) {
+            return Err(Refusal::TableExists { table });
         }
         let next = TableId(self.state.tables.next_id().0 + self.created.len() as u64);
         if id != next {
@@ -166,6 +190,63 @@ impl<'s, 'a> Overlay<'s, 'a> {
         Ok(Effect::DropTable(table))
     }
 
+    fn judge_altered(
+        &mut self,
+        id: TableId,
+        version: u64,
+        spec: &'a TableSpec,
+    ) -> Result<Effect<'a>, Refusal> {
+        let table = self.table(id).ok_or(Refusal::NoSuchTable { table: id })?;
+        let (current, before) = self.altered.get(&id).copied().unwrap_or((table.version, &table.spec));
+        if current != version && !self.state.rules.planted.has(Bug::AlterUnversioned) {
+            return Err(Refusal::TableVersion { table: id, current });
+        }
+        if check_successor(before, spec).is_err() {
+            return Err(Refusal::Invalid { check: 20 });
+        }
+        if table.schemas.len() >= SCHEMAS_MAX && spec.schema.id != before.schema.id {
+            return Err(Refusal::Invalid { check: 21 });
+        }
+        self.altered.insert(id, (current + 1, spec));
+        Ok(Effect::AlterTable { id, spec })
+    }
+
+    fn judge_restored(&mut self, id: TableId, dropped: TimeMicros) -> Result<Effect<'a>, Refusal> {
+        let table = self.state.tables.known(id).ok_or(Refusal::NoSuchTable { table: id })?;
+        if table.dropped != Some(dropped) || self.restored.contains(&id) {
+            return Err(Refusal::NotDropped { table: id });
+        }
+        let named = self.state.tables.named(&table.name).map(|table| table.id);
+        let named = named.filter(|id| !self.dropped.contains(id));
+        let named = named.or_else(|| self.created_names.get(&table.name).copied());
+        if let Some(table) = named.or_else(|| self.restored_named(&table.name)) {
+            return Err(Refusal::TableExists { table });
+        }
+        self.restored.insert(id);
+        Ok(Effect::RestoreTable(id))
+    }
+
+    /// The table that this proposal restores under a name.
+    fn restored_named(&self, name: &Name) -> Option<TableId> {
+        let known = |id: &&TableId| self.state.tables.known(**id).is_some_and(|table| table.name == *name);
+        self.restored.iter().find(known).copied()
+    }
+
+    fn judge_expired(&mut self, key: StreamKey, offsets: Range<Offset>) -> Result<Effect<'a>, Refusal> {
+        if self.table(key.table).is_none() {
+            return Err(Refusal::NoSuchTable { table: key.table });
+        }
+        let tail = self.state.tables.tail(&key);
+        let unconditional = self.state.rules.planted.has(Bug::ExpiryUnconditional);
+        if tail.earliest != offsets.start && !unconditional || !self.expired.insert(key) {
+            return Err(Refusal::ExpiryStale { earliest: tail.earliest });
+        }
+        if offsets.is_empty() || offsets.end > tail.next {
+            return Err(Refusal::Invalid { check: 22 });
+        }
+        Ok(Effect::Expire { key, earliest: offsets.end })
+    }
+
     fn judge_appended(
         &mut self,
         index: u32,
@@ -179,10 +260,9 @@ impl<'s, 'a> Overlay<'s, 'a> {
         if bucket.0 >= spec.buckets {
             return Err(Refusal::NoSuchBucket { table, bucket });
         }
-        if slice.schema != spec.schema.id {
-            return Err(Refusal::SchemaChanged { table, current: spec.schema.id });
-        }
-        let whole = slice.columns.iter().eq(spec.schema.columns.iter().map(|column| &column.id));
+        let changed = Refusal::SchemaChanged { table, current: spec.schema.id };
+        let schema = self.schema(table, spec, slice.schema).ok_or(changed)?;
+        let whole = slice.columns.iter().eq(schema.columns.iter().map(|column| &column.id));
         if !whole || slice.op != SliceOp::Append || slice.stream != Stream::Rows || slice.source.is_some() {
             return Err(Refusal::Invalid { check: 2 });
         }
@@ -249,7 +329,19 @@ impl<'s, 'a> Overlay<'s, 'a> {
     }
 
     fn spec(&self, id: TableId) -> Option<&TableSpec> {
-        self.table(id).map(|table| &table.spec).or_else(|| self.created.get(&id).copied())
+        let altered = || self.altered.get(&id).map(|(_, spec)| *spec);
+        self.table(id)
+            .map(|table| altered().unwrap_or(&table.spec))
+            .or_else(|| self.created.get(&id).copied())
+    }
+
+    /// The schema that rows were written in: the table's, or one that it had, if nothing of the rows is lost by reading them as the
+    /// table's. So whoever was late to hear of a new column is not refused.
+    fn schema<'t>(&'t self, id: TableId, spec: &'t TableSpec, written: SchemaId) -> Option<&'t Schema> {
+        if written == spec.schema.id {
+            return Some(&spec.schema);
+        }
+        self.table(id)?.schema(written).filter(|older| keeps_all(older, &spec.schema))
     }
 
     fn next(&self, key: &StreamKey) -> Offset {
@@ -271,11 +363,16 @@ impl State {
                     created_slot: slot,
                     created: time,
                     dropped: None,
+                    version: 0,
+                    schemas: Vec::new(),
                     buckets: BTreeMap::new(),
                 }),
                 Effect::DropTable(id) => self.tables.drop_table(*id, time),
+                Effect::AlterTable { id, spec } => self.tables.alter(*id, (*spec).clone()),
+                Effect::RestoreTable(id) => self.tables.restore(*id),
                 Effect::Append(placed) => self.tables.advance(&placed.key, placed.offsets.end),
                 Effect::RollUp { key, to, .. } => self.tables.roll(key, *to),
+                Effect::Expire { key, earliest } => self.tables.expire(key, *earliest),
             }
         }
     }

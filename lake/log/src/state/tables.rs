@@ -1,9 +1,10 @@
 //! Tables and the tails of their buckets.
 //!
-//! Invariants: an id is given once; at most one live table has a name; a bucket's `next` and `rolled` never go back, and
-//! `rolled ≤ next`.
+//! Invariants: an id is given once; at most one live table has a name; a bucket's `next`, `rolled` and `earliest` never go back,
+//! `rolled ≤ next` and `earliest ≤ next`; the ids of a table's schemas ascend, the last is the spec's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -12,8 +13,8 @@ use crate::format::page::StreamKey;
 use crate::format::slice::decode_stream;
 use crate::format::wire::{Reader, Writer};
 use crate::format::{entry, spec};
-use crate::id::{Bucket, Name, Offset, Slot, Stream, TableId, TimeMicros, Uuid};
-use crate::schema::TableSpec;
+use crate::id::{Bucket, Name, Offset, SchemaId, Slot, Stream, TableId, TimeMicros, Uuid};
+use crate::schema::{Schema, TableSpec};
 
 /// The least bytes of an encoded table: id, UUID, name, definition, creation, drop, count of buckets.
 const TABLE_BYTES_MIN: usize = 36;
@@ -43,6 +44,12 @@ pub struct Table {
     pub created: TimeMicros,
     /// The commit time of the slot that dropped it.
     pub dropped: Option<TimeMicros>,
+    /// How many times it was altered.
+    #[serde(skip)]
+    pub version: u64,
+    /// The schemas that it had before, oldest first: slices written under them are read through them.
+    #[serde(skip)]
+    pub schemas: Vec<Arc<Schema>>,
     /// Its buckets that have rows.
     #[serde(skip)]
     pub buckets: BTreeMap<(Bucket, Stream), BucketTail>,
@@ -55,6 +62,15 @@ pub struct BucketTail {
     pub next: Offset,
     /// Rows below this lie in segments, not in commits.
     pub rolled: Offset,
+    /// Rows below this are no longer kept.
+    pub earliest: Offset,
+}
+
+impl BucketTail {
+    /// Rows below this need no commit any more: they lie in segments, or are not kept.
+    pub fn settled(&self) -> Offset {
+        self.rolled.max(self.earliest)
+    }
 }
 
 impl Default for Tables {
@@ -77,6 +93,11 @@ impl Tables {
     /// A live table by its id.
     pub fn live(&self, id: TableId) -> Option<&Table> {
         self.by_id.get(&id).filter(|table| table.dropped.is_none())
+    }
+
+    /// A table by its id, live or dropped.
+    pub fn known(&self, id: TableId) -> Option<&Table> {
+        self.by_id.get(&id)
     }
 
     /// All tables, dropped ones that are still kept too.
@@ -123,6 +144,33 @@ impl Tables {
             table.dropped = Some(time);
             self.by_name.remove(&table.name);
         }
+    }
+
+    pub(super) fn restore(&mut self, id: TableId) {
+        if let Some(table) = self.by_id.get_mut(&id) {
+            table.dropped = None;
+            self.by_name.insert(table.name.clone(), id);
+        }
+    }
+
+    pub(super) fn alter(&mut self, id: TableId, spec: TableSpec) {
+        if let Some(table) = self.by_id.get_mut(&id) {
+            table.version += 1;
+            let before = std::mem::replace(&mut table.spec, spec);
+            if before.schema.id != table.spec.schema.id {
+                table.schemas.push(Arc::new(before.schema));
+            }
+        }
+    }
+
+    pub(super) fn expire(&mut self, key: &StreamKey, earliest: Offset) {
+        if let Some(table) = self.by_id.get_mut(&key.table) {
+            table.buckets.entry((key.bucket, key.stream)).or_default().earliest = earliest;
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, id: TableId) -> Option<&mut Table> {
+        self.by_id.get_mut(&id)
     }
 
     pub(super) fn advance(&mut self, key: &StreamKey, next: Offset) {
@@ -196,7 +244,7 @@ impl Tables {
         for _ in 0..r.count(4)? {
             let here = r.clone();
             let key = (Bucket(r.number()?), decode_stream(r)?);
-            let tail = BucketTail { next: r.varint()?, rolled: r.varint()? };
+            let tail = BucketTail { next: r.varint()?, rolled: r.varint()?, earliest: 0 };
             if tail.rolled > tail.next {
                 return Err(here.corrupt(&format!("a roll-up to at most {}", tail.next), tail.rolled));
             }
@@ -205,11 +253,21 @@ impl Tables {
             }
             buckets.insert(key, tail);
         }
-        Ok(Table { id, uuid, name, spec, created_slot, created, dropped, buckets })
+        let (version, schemas) = (0, Vec::new()); // what was changed stands in the amendments
+        Ok(Table { id, uuid, name, spec, created_slot, created, dropped, version, schemas, buckets })
     }
 }
 
 impl Table {
+    /// A schema that it has or had.
+    pub fn schema(&self, id: SchemaId) -> Option<&Schema> {
+        if id == self.spec.schema.id {
+            return Some(&self.spec.schema);
+        }
+        let at = self.schemas.binary_search_by_key(&id, |schema| schema.id).ok()?;
+        self.schemas.get(at).map(Arc::as_ref)
+    }
+
     /// The tail of one of the table's rows sequences.
     pub fn rows_tail(&self, bucket: Bucket) -> BucketTail {
         self.buckets.get(&(bucket, Stream::Rows)).copied().unwrap_or_default()

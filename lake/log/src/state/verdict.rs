@@ -127,6 +127,23 @@ pub enum Refusal {
         /// Where to.
         rolled: Offset,
     },
+    /// The table was altered meanwhile.
+    TableVersion {
+        /// The table.
+        table: TableId,
+        /// How many times it was altered.
+        current: u64,
+    },
+    /// The table is not dropped, or was dropped again.
+    NotDropped {
+        /// The table.
+        table: TableId,
+    },
+    /// The bucket is kept from another offset on.
+    ExpiryStale {
+        /// From where.
+        earliest: Offset,
+    },
     /// The entries contradict themselves or the header; the number says where in the fold (for bug reports).
     Invalid {
         /// Which check.
@@ -231,6 +248,9 @@ impl Refusal {
             Self::DatabaseExists => (13, vec![]),
             Self::RollUpStale { rolled } => (14, vec![*rolled]),
             Self::Invalid { check } => (15, vec![u64::from(*check)]),
+            Self::TableVersion { table, current } => (16, vec![table.0, *current]),
+            Self::NotDropped { table } => (17, vec![table.0]),
+            Self::ExpiryStale { earliest } => (18, vec![*earliest]),
         };
         w.u8(tag);
         numbers.into_iter().for_each(|number| w.varint(number));
@@ -259,6 +279,9 @@ impl Refusal {
             13 => Self::DatabaseExists,
             14 => Self::RollUpStale { rolled: r.varint()? },
             15 => Self::Invalid { check: r.number()? },
+            16 => Self::TableVersion { table: TableId(r.varint()?), current: r.varint()? },
+            17 => Self::NotDropped { table: TableId(r.varint()?) },
+            18 => Self::ExpiryStale { earliest: r.varint()? },
             other => return Err(here.unknown("refusal", other)),
         })
     }

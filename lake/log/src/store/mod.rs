@@ -77,6 +77,10 @@ enum Listing {
     Unordered,
 }
 
+/// In the extensions of a read: what stands in the store *now* is wanted. A layer that remembers must ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh;
+
 /// A bucket, or what stands for one, from its root downwards. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -88,6 +92,7 @@ pub struct Store {
     retry: RetryPolicy,
     metrics: Metrics,
     dates: wire::Dates,
+    fresh: bool,
 }
 
 impl Store {
@@ -120,7 +125,14 @@ impl Store {
             retry: options.retry.clone(),
             metrics: options.metrics.clone(),
             dates,
+            fresh: false,
         }
+    }
+
+    /// The same store, whose reads are answered by what stands there now, past every layer that [remembers](Self::wrapped).
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self { fresh: true, ..self.clone() }
     }
 
     /// Puts a layer (a cache) above the store. What the layer answers by itself is no request and is not counted.

@@ -4,17 +4,21 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, OBJECT_STORE_COALESCE_DEFAULT, coalesce_ranges};
+use object_store::{GetOptions, GetRange, coalesce_ranges};
 
-use super::Store;
 use super::failure::{Action, failure, may_be_out_of_range};
 use super::retry::Retry;
 use super::wire::Answer;
+use super::{Fresh, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TimeMicros;
 
 /// The largest object that is read whole, in bytes. Frazil writes none that comes near: a larger one is foreign.
 pub const OBJECT_BYTES_MAX: u64 = 1 << 30;
+
+/// Ranges so many bytes apart or less share a GET. Who asks has planned what a request is worth (`segment/fetch.rs`): more would
+/// bring wide columns along with a narrow one.
+const GAP_BYTES_MAX: u64 = 4 << 10;
 
 /// An object, or its first bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +80,7 @@ impl Store {
         }
         let asked: Vec<_> = ranges.iter().filter(|range| range.start < range.end).cloned().collect();
         let fetch = |range| self.range(path, range);
-        match coalesce_ranges(&asked, fetch, OBJECT_STORE_COALESCE_DEFAULT).await {
+        match coalesce_ranges(&asked, fetch, GAP_BYTES_MAX).await {
             Ok(found) => {
                 let mut found = found.into_iter();
                 let bytes = |range: &Range<u64>| {
@@ -136,11 +140,11 @@ impl Store {
 
     async fn get_once(&self, path: &Path, range: Option<Range<u64>>) -> Result<ObjectHead, Fault> {
         let answer = Answer::default();
-        let options = GetOptions {
-            range: range.map(GetRange::Bounded),
-            extensions: answer.extensions(),
-            ..GetOptions::default()
-        };
+        let mut extensions = answer.extensions();
+        if self.fresh {
+            extensions.insert(Fresh);
+        }
+        let options = GetOptions { range: range.map(GetRange::Bounded), extensions, ..GetOptions::default() };
         let fault = |error| {
             let of_range = may_be_out_of_range(answer.status(), &error);
             let error = failure(Action::Get, path, answer.status(), error);

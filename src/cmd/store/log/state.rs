@@ -68,7 +68,7 @@ fn to_json(fold: &Fold, checkpoints: &[(Slot, Listed)]) -> Value {
 
 fn table_json(table: &Table) -> Value {
     let buckets = table.buckets.iter().map(|((bucket, stream), tail)| {
-        json!({"bucket": bucket, "stream": stream, "next": tail.next, "rolled": tail.rolled})
+        json!({"bucket": bucket, "stream": stream, "next": tail.next, "rolled": tail.rolled, "earliest": tail.earliest})
     });
     json!({
         "id": table.id,
@@ -76,6 +76,7 @@ fn table_json(table: &Table) -> Value {
         "uuid": table.uuid,
         "columns": columns_sql(&table.spec.schema),
         "schema_id": table.spec.schema.id,
+        "version": table.version,
         "buckets": table.spec.buckets,
         "options": table.spec.options,
         "created": {"slot": table.created_slot, "time": time_text(table.created)},
@@ -106,7 +107,8 @@ fn print_text(fold: &Fold, checkpoints: &[(Slot, Listed)]) {
         state.names().len(),
         state.boundary()
     ));
-    let mut tables = plain_table(&["table", "id", "columns", "bucket", "stream", "next", "rolled"]);
+    let mut tables =
+        plain_table(&["table", "id", "columns", "bucket", "stream", "earliest", "next", "rolled"]);
     for table in state.tables().all() {
         let name = if table.dropped.is_some() {
             format!("{} (dropped)", table.name)
@@ -116,9 +118,11 @@ fn print_text(fold: &Fold, checkpoints: &[(Slot, Listed)]) {
         let head = vec![name, table.id.to_string(), columns_sql(&table.spec.schema)];
         let tails = table.buckets.iter().map(|((bucket, stream), tail)| {
             let stream = if *stream == Stream::Rows { "rows" } else { "changelog" };
-            [bucket.to_string(), stream.to_owned(), tail.next.to_string(), tail.rolled.to_string()]
+            let offsets = [tail.earliest, tail.next, tail.rolled].map(|offset| offset.to_string());
+            let [earliest, next, rolled] = offsets;
+            [bucket.to_string(), stream.to_owned(), earliest, next, rolled]
         });
-        let tails: Vec<[String; 4]> = tails.collect();
+        let tails: Vec<[String; 5]> = tails.collect();
         match tails.split_first() {
             None => drop(tables.add_row(head)),
             Some((first, rest)) => {

@@ -190,6 +190,9 @@ impl Reference {
                 Entry::LogCreated { .. }
                 | Entry::DatabaseCreated
                 | Entry::DatabaseDropped
+                | Entry::TableAltered { .. }
+                | Entry::TableRestored { .. }
+                | Entry::RowsExpired { .. }
                 | Entry::RolledUp { .. } => return None,
             }
         }

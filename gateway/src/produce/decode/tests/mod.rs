@@ -2,6 +2,7 @@
 
 mod arrow_stream;
 mod csv;
+mod messages;
 pub(crate) mod random;
 mod rows;
 

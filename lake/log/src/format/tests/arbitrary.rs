@@ -164,6 +164,20 @@ pub(crate) fn entries() -> impl Strategy<Value = Entry> {
         }),
         (numbers(), any::<i64>())
             .prop_map(|(table, time)| Entry::TableDropped { table: TableId(table), time }),
+        (numbers(), numbers(), specs()).prop_map(|(table, version, spec)| Entry::TableAltered {
+            table: TableId(table),
+            version,
+            spec
+        }),
+        (numbers(), any::<i64>())
+            .prop_map(|(table, dropped)| Entry::TableRestored { table: TableId(table), dropped }),
+        (keys(), numbers(), numbers()).prop_map(|(key, from, to)| Entry::RowsExpired {
+            table: key.table,
+            bucket: key.bucket,
+            stream: key.stream,
+            from,
+            to
+        }),
         appended.prop_map(|(slice, first_row, rows, expected_offset)| Entry::Appended {
             slice,
             first_row,
@@ -305,6 +319,6 @@ pub(crate) fn checkpoints() -> impl Strategy<Value = Checkpoint> {
         let pages: Vec<PageRef> = pages.collect();
         let (state_bytes, state) = (state.len() as u64, Bytes::from(state));
         let header = CheckpointHeader { log_uuid, slot, log_hash, version, state_bytes, list_bytes: 0 };
-        Checkpoint { header, state, pages }
+        Checkpoint { header, features: 0, state, pages }
     })
 }

@@ -61,8 +61,16 @@ fn small_commit() -> (CommitHeader, Bytes) {
         Entry::LogCreated { log_uuid: Uuid::from_u128(3), database: name("db"), home: "s3://b".into() },
         Entry::DatabaseDropped,
         Entry::DatabaseCreated,
-        Entry::TableCreated { table: TableId(1), name: name("t"), uuid: Uuid::from_u128(4), spec },
+        Entry::TableCreated {
+            table: TableId(1),
+            name: name("t"),
+            uuid: Uuid::from_u128(4),
+            spec: spec.clone(),
+        },
         Entry::TableDropped { table: TableId(1), time: -7 },
+        Entry::TableAltered { table: TableId(1), version: 300, spec },
+        Entry::TableRestored { table: TableId(1), dropped: -7 },
+        Entry::RowsExpired { table: TableId(1), bucket: Bucket(0), stream: Stream::Rows, from: 1, to: 300 },
         Entry::Appended { slice: 0, first_row: 0, rows: 3, expected_offset: Some(300) },
         Entry::RolledUp {
             table: TableId(1),
@@ -136,7 +144,7 @@ fn small_page() -> (Vec<u8>, Range<Slot>) {
 fn small_checkpoint() -> (Vec<u8>, Slot) {
     let page = |from, to| PageRef { from, to, level: 0, bytes: 300 };
     let state = Bytes::from_static(b"not read here");
-    let sealed = seal_checkpoint(Uuid::from_u128(3), 9, 77, state, &[page(0, 5), page(5, 9)]);
+    let sealed = seal_checkpoint(Uuid::from_u128(3), 9, 77, state, 0, &[page(0, 5), page(5, 9)]);
     (sealed.unwrap().to_vec(), 9)
 }
 

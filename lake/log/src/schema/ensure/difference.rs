@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::FieldId;
 use crate::schema::options::{OPTIONS, shown_option};
+use crate::schema::partition::partition_sql;
 use crate::schema::shown::{cut, shown};
 use crate::schema::{Column, PartitionField, TableSpec, Type};
 
@@ -20,8 +21,7 @@ pub fn difference(existing: &TableSpec, wanted: &TableSpec) -> Option<String> {
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     };
     let partitions = |spec: &TableSpec| {
-        let partition =
-            |field: &PartitionField| format!("{}({})", field.transform, names(spec, &[field.source_id]));
+        let partition = |field: &PartitionField| partition_sql(field, &spec.schema);
         let partitions: Vec<String> = spec.partitions.iter().map(partition).collect();
         if partitions.is_empty() { "none".to_owned() } else { partitions.join(", ") }
     };

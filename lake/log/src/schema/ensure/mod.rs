@@ -25,6 +25,7 @@ use super::check::{check_columns, same_unicode};
 use super::iceberg_json::from_json;
 use super::ids::{FIELD_ID_MAX, fill_ids, highest_id};
 use super::options::canonical;
+use super::partition::parse_partitions;
 use super::shown::{cut, shown};
 use super::sql::parse_columns;
 use super::{Column, PseudoIds, Schema, TableSpec, TimestampUnit, Type};
@@ -32,7 +33,7 @@ use crate::error::{Error, Result};
 use crate::id::FieldId;
 
 pub use difference::difference;
-pub use validate::validate;
+pub use validate::{validate, validate_altered};
 
 /// Buckets of a table.
 pub const BUCKETS_MAX: u32 = 1_024;
@@ -91,6 +92,7 @@ pub fn build_with(mut columns: Vec<Column>, request: &TableRequest) -> Result<Ta
         return Err(Error::invalid(format!("buckets is {buckets}: give a number from 1 to {BUCKETS_MAX}")));
     }
     let bucket_by = bucket_columns(&columns, &request.bucket_by)?;
+    let partitions = parse_partitions(&request.partitioned_by, &columns)?;
     let highest = highest_id(&columns);
     if highest > FIELD_ID_MAX - 3 {
         return Err(Error::invalid(format!(
@@ -107,7 +109,7 @@ pub fn build_with(mut columns: Vec<Column>, request: &TableRequest) -> Result<Ta
         buckets,
         bucket_by,
         bucket_function: BUCKET_FUNCTION,
-        partitions: Vec::new(),
+        partitions,
         options,
     };
     validate(&spec)?;
@@ -120,13 +122,11 @@ fn refuse_planned(request: &TableRequest) -> Result<()> {
             "primary_key is not there yet: leave it out, the table is a log table",
         ));
     }
-    if !request.partitioned_by.is_empty() {
-        return Err(Error::unsupported("partitioned_by is not there yet: leave it out"));
-    }
     Ok(())
 }
 
-fn refuse_nanos(columns: &[Column]) -> Result<()> {
+/// Refuses types that need what is not there yet.
+pub(super) fn refuse_nanos(columns: &[Column]) -> Result<()> {
     match columns.iter().find(|column| has_nanos(&column.ty)) {
         None => Ok(()),
         Some(column) => Err(Error::unsupported(format!(

@@ -156,10 +156,6 @@ fn what_is_not_there_yet_is_named() {
         unsupported(json!({"columns": "a INT", "primary_key": ["a"]})),
         "primary_key is not there yet: leave it out, the table is a log table"
     );
-    assert_eq!(
-        unsupported(json!({"columns": "a DATE", "partitioned_by": ["day(a)"]})),
-        "partitioned_by is not there yet: leave it out"
-    );
     for ty in ["TIMESTAMP(9)", "ARRAY<TIMESTAMP(9)>", "MAP<STRING,STRUCT<b TIMESTAMP(9) WITH TIME ZONE>>"] {
         assert_eq!(
             unsupported(json!({"columns": format!("a {ty}")})),

@@ -30,6 +30,14 @@ pub fn validate(spec: &TableSpec) -> Result<()> {
     if spec.schema.id != 0 {
         return Err(Error::invalid(format!("schema id is {}: a table starts with schema 0", spec.schema.id)));
     }
+    validate_altered(spec)
+}
+
+/// Checks a spec that may have been altered; whether it may follow the one before is another question.
+///
+/// # Errors
+/// As [`validate`].
+pub fn validate_altered(spec: &TableSpec) -> Result<()> {
     let ids = check_columns(&spec.schema.columns, same_ascii)?;
     check_ids(spec, &ids)?;
     check_keys(spec)?;

@@ -42,6 +42,49 @@ fn every_truncation_of_a_state_is_refused() {
     assert_eq!(State::decode("x", 0, &longer, RULES).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
+/// The same with everything that can befall a table.
+fn amended() -> State {
+    let mut state = with_table();
+    let fate = fold_one(&mut state, proposal(1, 2, vec![append(0, 5)]), vec![slice(1, 2, 5)]);
+    assert_eq!(appended(&fate), [rows(2, 0, 5)]);
+    let change =
+        serde_json::from_value(serde_json::json!({"add": {"name": "ref", "type": "STRING"}})).unwrap();
+    let spec = crate::schema::evolution::alter(&spec(), &[change]).unwrap();
+    let (table, bucket, stream) = (TableId(1), Bucket(2), Stream::Rows);
+    let alter = Entry::TableAltered { table, version: 0, spec };
+    let expire = Entry::RowsExpired { table, bucket, stream, from: 0, to: 3 };
+    let fate = fold_one(&mut state, proposal(2, 3, vec![alter, expire]), vec![]);
+    assert_eq!(appended(&fate), []);
+    state
+}
+
+#[test]
+fn what_befell_tables_is_a_family_that_older_readers_stop_at() {
+    let (plain, amended) = (with_table(), amended());
+    assert_eq!((plain.features(), amended.features()), (0, 1 << 1));
+    let bytes = amended.encode();
+    let read = State::decode("x", 0, &bytes, RULES).unwrap();
+    assert_eq!(read.encode(), bytes);
+    assert_eq!(read.tables(), amended.tables());
+    let table = read.tables().live(TableId(1)).unwrap();
+    assert_eq!((table.version, table.schemas.len(), table.spec.schema.id), (1, 1, 1));
+    assert_eq!((table.schema(0).unwrap().columns.len(), table.schema(1).unwrap().columns.len()), (2, 3));
+    assert!(table.schema(2).is_none());
+    assert_eq!(table.rows_tail(Bucket(2)).earliest, 3);
+
+    // Cut where the family begins it is the state of a table that never had another schema; cut anywhere else it is none.
+    let readable: Vec<usize> =
+        (0..bytes.len()).filter(|length| State::decode("x", 0, &bytes[..*length], RULES).is_ok()).collect();
+    assert_eq!(readable.len(), 1, "{readable:?}");
+    let (mut refused, mut taken) = (0, 0);
+    for bit in readable[0] * 8..bytes.len() * 8 {
+        let mut flipped = bytes.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if read_hostile(&flipped) { taken += 1 } else { refused += 1 }
+    }
+    assert!(refused > 50 && taken > 50, "{refused} refused, {taken} taken");
+}
+
 /// A checkpoint's checksum is right, and its state is nobody's.
 fn read_hostile(bytes: &[u8]) -> bool {
     let Ok(mut state) = State::decode("x", 0, bytes, RULES) else { return false };

@@ -63,14 +63,18 @@ fn append(slice: u32, rows: u32) -> Entry {
 
 /// A slice as the fold wants it; of its bytes it sees nothing.
 fn slice(table: u64, bucket: u32, rows: u32) -> Slice {
-    let columns: Vec<i32> = spec().schema.columns.iter().map(|column| column.id).collect();
+    slice_in(table, bucket, rows, 0, spec().schema.columns.iter().map(|column| column.id).collect())
+}
+
+/// The same of another schema.
+fn slice_in(table: u64, bucket: u32, rows: u32, schema: u32, columns: Vec<i32>) -> Slice {
     let chunks = vec![ColumnChunk { offset: 0, len: 0, checksum: 0 }; columns.len()];
     let batch = BatchLayout { rows, metadata_len: 8, body_len: 0, metadata_checksum: 0, chunks };
     Slice {
         table: TableId(table),
         bucket: Bucket(bucket),
         stream: Stream::Rows,
-        schema: 0,
+        schema,
         columns,
         op: SliceOp::Append,
         codec: Codec::None,

@@ -3,13 +3,15 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::model::Model;
 use super::{
     Bucket, CommitHeader, Entry, ProducerStamp, Proposal, RULES, SECOND, SegmentRef, Slice, SliceHome, Slot,
-    Stream, TableId, create, drop_table, header, proposal, rolled_slice, segment, slice,
+    Stream, TableId, TableSpec, create, drop_table, header, proposal, rolled_slice, segment, slice, slice_in,
 };
 use crate::format::entry::RolledPart;
+use crate::schema::evolution::{Change, alter};
 
 /// One slot.
 #[derive(Clone, Debug)]
@@ -53,6 +55,18 @@ enum Act {
     DropDatabase,
     CreateDatabase,
     RollUp { table: u64, bucket: u32, percent: u64, stale: u64, in_segment: bool },
+    Alter { table: u64, stale: u64, how: How },
+    Restore { table: u64, stale: bool },
+    Expire { table: u64, bucket: u32, percent: u64, stale: u64 },
+}
+
+/// How a table is altered.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Add,
+    DropLast,
+    Option,
+    Illegal,
 }
 
 /// What may be out of the ordinary about rows.
@@ -60,6 +74,7 @@ enum Act {
 enum Odd {
     Expects(i64),
     OtherSchema,
+    OlderSchema { back: usize },
     InSegment { age: Slot },
     BeyondSlice,
 }
@@ -86,9 +101,11 @@ fn acts() -> impl Strategy<Value = Act> {
     let odd = prop_oneof![
         4 => (-1..2i64).prop_map(Odd::Expects),
         1 => Just(Odd::OtherSchema),
+        3 => (1..4usize).prop_map(|back| Odd::OlderSchema { back }),
         3 => (0..RULES.window_slots + 2).prop_map(|age| Odd::InSegment { age }),
         1 => Just(Odd::BeyondSlice),
     ];
+    let how = prop_oneof![4 => Just(How::Add), 2 => Just(How::DropLast), 2 => Just(How::Option), 1 => Just(How::Illegal)];
     let bucket = || prop_oneof![12 => 0..3u32, 1 => Just(3)];
     prop_oneof![
         12 => (0..8u64, bucket(), 1..5u32, 0..2u32, option::weighted(0.3, odd))
@@ -101,6 +118,10 @@ fn acts() -> impl Strategy<Value = Act> {
             .prop_map(|(table, bucket, percent, stale, in_segment)| {
                 Act::RollUp { table, bucket, percent, stale, in_segment }
             }),
+        3 => (0..8u64, prop_oneof![6 => Just(0), 1 => Just(1)], how).prop_map(|(table, stale, how)| Act::Alter { table, stale, how }),
+        2 => (0..3u64, prop::bool::weighted(0.1)).prop_map(|(table, stale)| Act::Restore { table, stale }),
+        3 => (0..8u64, bucket(), 0..101u64, prop_oneof![6 => Just(0), 1 => Just(1)])
+            .prop_map(|(table, bucket, percent, stale)| Act::Expire { table, bucket, percent, stale }),
     ]
 }
 
@@ -173,11 +194,14 @@ impl Writer {
             proposal.request_hash = u128::from(self.names) << 1;
         }
         let mut whole = Whole { proposal, slices: vec![], segment: segment(slot) };
-        let (mut created, mut rolled) = (0, false);
+        let (mut created, mut rolled, mut expired, mut altered) = (0, false, false, false);
         for act in acts {
             match act {
                 // A second one in a proposal is a test of its own.
                 Act::RollUp { .. } if std::mem::replace(&mut rolled, true) => {}
+                // A second one is made of the same table: never rightly of what the first makes of it.
+                Act::Alter { stale, .. } if std::mem::replace(&mut altered, true) && *stale > 0 => {}
+                Act::Expire { .. } if std::mem::replace(&mut expired, true) => {}
                 act => whole.act(act, slot, &mut created, model),
             }
         }
@@ -189,6 +213,30 @@ impl Whole {
     fn act(&mut self, act: &Act, slot: Slot, created: &mut u64, model: &Model) {
         let index = u32::try_from(self.slices.len()).unwrap();
         let entry = match act {
+            Act::Alter { table, stale, how } => {
+                let table = model.some_table(*table);
+                let Some((version, spec)) = model.altered(table) else { return };
+                Entry::TableAltered {
+                    table: TableId(table),
+                    version: version + stale,
+                    spec: how.alter(&spec, slot),
+                }
+            }
+            Act::Restore { table, stale } => {
+                let (table, dropped) = model.some_dropped(*table);
+                Entry::TableRestored { table: TableId(table), dropped: dropped + i64::from(*stale) }
+            }
+            Act::Expire { table, bucket, percent, stale } => {
+                let table = model.some_table(*table);
+                let from = model.earliest(table, *bucket);
+                Entry::RowsExpired {
+                    table: TableId(table),
+                    bucket: Bucket(*bucket),
+                    stream: Stream::Rows,
+                    from: from + stale,
+                    to: from + (model.next(table, *bucket) - from) * percent / 100,
+                }
+            }
             Act::Create { name, ahead } => {
                 *created += 1;
                 create(model.next_id() + *created - 1 + ahead, ["t", "u", "v", "w"][*name])
@@ -198,23 +246,7 @@ impl Whole {
             Act::CreateDatabase => Entry::DatabaseCreated,
             Act::Append { table, bucket, rows, first_row, odd } => {
                 let table = model.some_table(*table);
-                let mut slice = slice(table, *bucket, rows + first_row);
-                let mut expected_offset = None;
-                let mut taken = *rows;
-                match odd {
-                    None => {}
-                    Some(Odd::Expects(by)) => {
-                        expected_offset = Some(model.next(table, *bucket).saturating_add_signed(*by));
-                    }
-                    Some(Odd::OtherSchema) => slice.schema = 1,
-                    Some(Odd::BeyondSlice) => taken += 1,
-                    Some(Odd::InSegment { age }) => {
-                        slice.home = SliceHome::Segment(0);
-                        self.segment = segment(slot.saturating_sub(*age));
-                    }
-                }
-                self.slices.push(slice);
-                Entry::Appended { slice: index, first_row: *first_row, rows: taken, expected_offset }
+                self.append((table, *bucket), (*first_row, *rows), *odd, slot, model)
             }
             Act::RollUp { table, bucket, percent, stale, in_segment } => {
                 let table = model.some_table(*table);
@@ -235,6 +267,51 @@ impl Whole {
             }
         };
         self.proposal.entries.push(entry);
+    }
+
+    fn append(
+        &mut self,
+        (table, bucket): (u64, u32),
+        (first_row, rows): (u32, u32),
+        odd: Option<Odd>,
+        slot: Slot,
+        model: &Model,
+    ) -> Entry {
+        let index = u32::try_from(self.slices.len()).unwrap();
+        let back = if let Some(Odd::OlderSchema { back }) = odd { back } else { 0 };
+        let (schema, columns) = model.schema(table, back);
+        let mut slice = slice_in(table, bucket, rows + first_row, schema, columns);
+        let (mut expected_offset, mut taken) = (None, rows);
+        match odd {
+            None | Some(Odd::OlderSchema { .. }) => {}
+            Some(Odd::Expects(by)) => {
+                expected_offset = Some(model.next(table, bucket).saturating_add_signed(by));
+            }
+            Some(Odd::OtherSchema) => slice.schema += 1,
+            Some(Odd::BeyondSlice) => taken += 1,
+            Some(Odd::InSegment { age }) => {
+                slice.home = SliceHome::Segment(0);
+                self.segment = segment(slot.saturating_sub(age));
+            }
+        }
+        self.slices.push(slice);
+        Entry::Appended { slice: index, first_row, rows: taken, expected_offset }
+    }
+}
+
+impl How {
+    fn alter(self, spec: &TableSpec, slot: Slot) -> TableSpec {
+        let change = match self {
+            Self::Add => json!({"add": {"name": format!("c{}", spec.last_column_id), "type": "STRING"}}),
+            Self::DropLast if spec.schema.columns.len() > 2 => {
+                json!({"drop": spec.schema.columns.last().unwrap().name})
+            }
+            _ => json!({"set": {"retention": format!("{}h", slot + 1)}}),
+        };
+        let change: Change = serde_json::from_value(change).unwrap();
+        let altered = alter(spec, &[change]).unwrap();
+        let buckets = if matches!(self, Self::Illegal) { 4 } else { 3 };
+        TableSpec { buckets, ..altered }
     }
 }
 

@@ -77,6 +77,20 @@ fn near_misses() -> impl Strategy<Value = Entry> {
         }),
         number().prop_map(|id| create(id, "v")),
         number().prop_map(drop_table),
+        (number(), number(), small()).prop_map(|(table, version, last)| Entry::TableAltered {
+            table: TableId(table),
+            version,
+            spec: TableSpec { last_column_id: last.cast_signed(), ..spec() },
+        }),
+        (number(), any::<i64>())
+            .prop_map(|(table, dropped)| Entry::TableRestored { table: TableId(table), dropped }),
+        (number(), small(), number(), number()).prop_map(|(table, bucket, from, to)| Entry::RowsExpired {
+            table: TableId(table),
+            bucket: Bucket(bucket),
+            stream: Stream::Rows,
+            from,
+            to,
+        }),
         Just(Entry::DatabaseDropped),
         Just(Entry::DatabaseCreated),
     ]

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, SchemaRef, TimeUnit};
 
-use super::{Column, Nested, Schema, TimestampUnit, Type};
 use crate::id::FieldId;
+use crate::schema::{Column, Nested, Schema, TimestampUnit, Type};
 
 /// The metadata key under which Arrow fields carry their field id.
 pub const FIELD_ID_KEY: &str = "PARQUET:field_id";

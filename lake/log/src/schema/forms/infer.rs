@@ -17,11 +17,11 @@
 
 use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, TimeUnit};
 
-use super::check::{TYPE_DEPTH_MAX, check_columns, same_unicode};
-use super::ids::assign_ids;
-use super::shown::{cut, shown_path};
-use super::{Column, Nested, TimestampUnit, Type};
 use crate::error::{Error, Result};
+use crate::schema::check::{TYPE_DEPTH_MAX, check_columns, same_unicode};
+use crate::schema::ids::assign_ids;
+use crate::schema::shown::{cut, shown_path};
+use crate::schema::{Column, Nested, TimestampUnit, Type};
 
 /// The pseudo-columns, which no table has as columns of its own.
 pub const PSEUDO_COLUMNS: [&str; 4] = ["__bucket", "__offset", "__timestamp", "__op"];
