@@ -20,6 +20,7 @@
 mod flight;
 mod metrics;
 mod page;
+pub mod planted;
 mod store;
 mod tier;
 

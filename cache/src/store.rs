@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
@@ -16,10 +18,12 @@ use object_store::{
     ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions,
     PutPayload, PutResult, Result,
 };
+use parking_lot::Mutex;
 
 use crate::flight::{Fetch, Fetched, Flight, Flights, own};
 use crate::metrics::Metrics;
 use crate::page::{Page, PageKey, Version, pages, part};
+use crate::planted::{Bug, Planted};
 use crate::tier::{CacheOptions, Tiers};
 
 /// What an object is read or written for.
@@ -64,6 +68,9 @@ struct Inner {
     tiers: Tiers,
     flights: Flights,
     metrics: Metrics,
+    planted: Planted,
+    /// Only with [`Bug::AbsenceRemembered`].
+    absent: Mutex<BTreeSet<Arc<str>>>,
 }
 
 impl fmt::Debug for CachedStore {
@@ -87,7 +94,7 @@ impl CachedStore {
         metrics: Metrics,
     ) -> Self {
         let tiers = Tiers::open(options, &metrics).await;
-        Self::assemble(objects, classify, tiers, metrics)
+        Self::assemble(objects, classify, tiers, metrics, Planted::default())
     }
 
     /// A cache in memory alone; it needs no runtime, and does the same each time.
@@ -97,12 +104,31 @@ impl CachedStore {
         options: &CacheOptions,
         metrics: Metrics,
     ) -> Self {
-        let tiers = Tiers::memory(options, &metrics);
-        Self::assemble(objects, classify, tiers, metrics)
+        Self::planted(objects, classify, options, metrics, Planted::default())
     }
 
-    fn assemble(objects: Arc<dyn ObjectStore>, classify: Classify, tiers: Tiers, metrics: Metrics) -> Self {
-        Self { inner: Arc::new(Inner { objects, classify, tiers, flights: Flights::default(), metrics }) }
+    /// The same, with bugs: for the simulation.
+    pub fn planted(
+        objects: Arc<dyn ObjectStore>,
+        classify: Classify,
+        options: &CacheOptions,
+        metrics: Metrics,
+        planted: Planted,
+    ) -> Self {
+        let tiers = Tiers::memory(options, &metrics);
+        Self::assemble(objects, classify, tiers, metrics, planted)
+    }
+
+    fn assemble(
+        objects: Arc<dyn ObjectStore>,
+        classify: Classify,
+        tiers: Tiers,
+        metrics: Metrics,
+        planted: Planted,
+    ) -> Self {
+        let (flights, absent) = (Flights::default(), Mutex::default());
+        let inner = Inner { objects, classify, tiers, flights, metrics, planted, absent };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Writes down on the SSD what is only in memory: the next start finds it.
@@ -225,9 +251,14 @@ impl CachedStore {
             _ => Some(GetRange::Bounded(range)),
         };
         let options = GetOptions { range, extensions: read.extensions.clone(), ..GetOptions::default() };
-        let result = self.inner.objects.get_opts(&read.path, options).await?;
-        let (meta, start) = (result.meta.clone(), result.range.start);
+        let result = self.inner.objects.get_opts(&read.path, options).await;
+        self.inner.note_absence(read, &result);
+        let result = result?;
+        let (mut meta, start) = (result.meta.clone(), result.range.start);
         let bytes = result.bytes().await?;
+        if self.inner.planted.has(Bug::LengthOfWhatCame) {
+            meta.size = start + bytes.len() as u64;
+        }
         self.inner.metrics.read("none", bytes.len() as u64);
         if read.class != Class::Compaction {
             self.inner.remember(read, &version_of(&meta), start, &bytes);
@@ -302,6 +333,12 @@ impl Inner {
                 let hot = matches!(read.class, Class::Tail | Class::Index);
                 self.tiers.insert(hot, read.page(number), Page::new(version.clone(), part.start, own));
             }
+        }
+    }
+
+    fn note_absence(&self, read: &Read, result: &Result<GetResult>) {
+        if self.planted.has(Bug::AbsenceRemembered) && matches!(result, Err(Error::NotFound { .. })) {
+            self.absent.lock().insert(Arc::clone(&read.key));
         }
     }
 
@@ -419,6 +456,10 @@ impl ObjectStore for CachedStore {
             return self.inner.objects.get_opts(path, options).await;
         };
         let read = Read::new(path, class, range, options.extensions.clone());
+        let planted = self.inner.planted;
+        if planted.has(Bug::AbsenceRemembered) && self.inner.absent.lock().contains(&read.key) {
+            return Err(Error::NotFound { path: path.to_string(), source: "remembered".into() });
+        }
         if class == Class::Bypass { self.bypass(&read, options).await } else { self.read(read).await }
     }
 

@@ -100,6 +100,8 @@ pub struct Metrics {
     pub rows_produced_total: Counter,
     /// Rows handed out.
     pub rows_consumed_total: Counter,
+    /// Stored bytes that a filter ruled out by statistics.
+    pub filter_skipped_bytes_total: Counter,
     /// Late PUTs that were sent a second time.
     pub hedges_sent_total: Counter,
     /// Second copies that were answered first.
@@ -118,6 +120,7 @@ impl Default for Metrics {
             handed_in_total: Family::default(),
             rows_produced_total: Counter::default(),
             rows_consumed_total: Counter::default(),
+            filter_skipped_bytes_total: Counter::default(),
             hedges_sent_total: Counter::default(),
             hedges_won_total: Counter::default(),
         }
@@ -134,6 +137,11 @@ impl Metrics {
         );
         registry.register("frazil_rows_produced", "Rows acknowledged", self.rows_produced_total.clone());
         registry.register("frazil_rows_consumed", "Rows handed out", self.rows_consumed_total.clone());
+        registry.register(
+            "frazil_filter_skipped_bytes",
+            "Stored bytes that a filter ruled out by statistics",
+            self.filter_skipped_bytes_total.clone(),
+        );
         registry.register(
             "frazil_handed_over",
             "Flushes that were offered to the leader",

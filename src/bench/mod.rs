@@ -3,14 +3,15 @@
 //! Invariants: both sides of a comparison go through the same store, the same wrapper and the same run; what was written is
 //! removed again; a target that is missed is said.
 //!
-//! [`ack`] measures acknowledgements, [`cold`] cold starts, [`ingest`] what rows cost a gateway, [`tables`] a database of many
-//! tables; [`s3_like`] plays S3's latency, [`latency`] holds what was measured.
+//! [`ack`] measures acknowledgements, [`cold`] cold starts, [`ingest`] what rows cost a gateway, [`scan`] reads, [`tables`] a database of
+//! many tables; [`s3_like`] plays S3's latency, [`latency`] holds what was measured.
 
 pub(crate) mod ack;
 pub(crate) mod cold;
 pub(crate) mod ingest;
 pub(crate) mod latency;
 pub(crate) mod s3_like;
+pub(crate) mod scan;
 pub(crate) mod tables;
 
 use frazil_log::env::Env;

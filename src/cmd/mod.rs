@@ -8,6 +8,7 @@ mod completions;
 mod consume;
 mod cost;
 mod database;
+mod group;
 mod process;
 mod produce;
 mod status;
@@ -44,6 +45,8 @@ enum Command {
     Database(database::Args),
     /// Create, list, describe and drop tables
     Table(table::Args),
+    /// List, show, store and reset the positions of groups of consumers
+    Group(group::Args),
     /// Write the rows of a file or of standard input into a table
     Produce(produce::Args),
     /// Read rows of a table, and follow it
@@ -73,6 +76,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Bucket(args) => bucket::run(args),
         Command::Database(args) => database::run(args),
         Command::Table(args) => table::run(args),
+        Command::Group(args) => group::run(args),
         Command::Produce(args) => produce::run(args),
         Command::Consume(args) => consume::run(args),
         Command::Log(args) => log::run(args),

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use frazil_compactor::{Janitor, JanitorOptions};
-use frazil_gateway::consume::tail::TailMetrics;
 use frazil_gateway::http;
 use frazil_gateway::memory::Share;
 use frazil_gateway::metrics::Metrics;
@@ -138,12 +137,7 @@ pub async fn gateway(
     metrics.register(&mut registry);
     let janitor_metrics = frazil_compactor::Metrics::default();
     janitor_metrics.register(&mut registry);
-    let tail_metrics = TailMetrics::default();
-    tail_metrics.register(&mut registry);
-    let shares = Shares::new(&settings.budget, tail_metrics)?;
-    let memory = shares.ledger();
-    memory.register(&mut registry);
-    tracing::info!(memory = settings.budget.memory, shares = settings.budget.words(), "memory is split");
+    let (shares, memory) = Shares::give_out(&settings.budget, &mut registry)?;
     let running = Running { address, store: store.description().to_owned() };
     let (store, cache) = cache::before(store, &settings, &mut registry).await;
     let gateway = Gateway::new(Parts {
@@ -176,7 +170,7 @@ pub async fn gateway(
     let server = tokio::spawn(http::serve(listener, router, until(stopped)));
     let database = match gateway.start().await {
         Ok(database) => database,
-        Err(error) => return Ok(refuse(&running.store, &error)),
+        Err(error) => return Ok(refuse(&settings.store, &error)),
     };
     if janitor {
         env.spawn(keep_tidy(gateway.clone(), database, janitor_options(&settings), janitor_metrics));
@@ -356,6 +350,7 @@ pub fn refuse(store: &str, error: &Error) -> ExitCode {
         ErrorKind::Invalid => 2,
         _ => 1,
     };
-    tracing::error!(store, error = %error, "cannot start on this store; next: `frazil verify --store {store}`");
+    let next = if code == 4 { format!("verify --store {store}") } else { format!("doctor {store}") };
+    tracing::error!(store, error = %error, "cannot start on this store; next: `frazil {next}`");
     ExitCode::from(code)
 }

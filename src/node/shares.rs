@@ -4,6 +4,7 @@ use frazil_gateway::consume::kept::KeptPages;
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::memory::{Ledger, Share};
 use frazil_log::commit::index::PageCache;
+use prometheus_client::registry::Registry;
 
 use super::budget::Budget;
 
@@ -20,7 +21,18 @@ pub struct Shares {
 }
 
 impl Shares {
-    pub fn new(budget: &Budget, tail_metrics: TailMetrics) -> anyhow::Result<Self> {
+    /// Makes the shares, and tells of them: in the log, and in the metrics.
+    pub fn give_out(budget: &Budget, registry: &mut Registry) -> anyhow::Result<(Self, Ledger)> {
+        let tail_metrics = TailMetrics::default();
+        tail_metrics.register(registry);
+        let shares = Self::new(budget, tail_metrics)?;
+        let ledger = shares.ledger();
+        ledger.register(registry);
+        tracing::info!(memory = budget.memory, shares = budget.words(), "memory is split");
+        Ok((shares, ledger))
+    }
+
+    fn new(budget: &Budget, tail_metrics: TailMetrics) -> anyhow::Result<Self> {
         let (tail_bytes_max, pages_bytes_max) =
             (usize::try_from(budget.tail)?, usize::try_from(budget.pages)?);
         Ok(Self {
@@ -35,7 +47,7 @@ impl Shares {
         })
     }
 
-    pub fn ledger(&self) -> Ledger {
+    fn ledger(&self) -> Ledger {
         let (buffer, bodies, reads) = (self.buffer.clone(), self.bodies.clone(), self.reads.clone());
         let (tail, follows, pages) = (self.tail.clone(), self.follows.clone(), self.pages.clone());
         Ledger::default()

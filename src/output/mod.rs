@@ -6,6 +6,7 @@
 //!
 //! Start reading at [`Listing`]; rows that come over time are a [`Grid`].
 
+pub mod csv;
 mod grid;
 mod listing;
 pub(crate) mod number;

@@ -8,8 +8,6 @@ mod bucket;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
-mod corrupt;
-#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod drain;
@@ -20,9 +18,9 @@ mod flight;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
-mod load;
-#[cfg(test)]
 mod outage;
+#[cfg(test)]
+mod reading;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;

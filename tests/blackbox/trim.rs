@@ -45,6 +45,7 @@ async fn a_trimmed_bucket_is_started_on_cold_and_has_each_row_once() {
 
     let cold = scaled("gateway", &store).run().await;
     assert_eq!(offsets_of_all_rows(&cold).await, (0..written).collect::<Vec<u64>>());
+    each_time_finds_its_first_row(&cold).await;
     cold.http.post(&rows, ROWS).await.ok(200);
     let verify = command_with(scaled_binary(), &["verify", "--store", &store.url], &store, &PROTOCOL).await;
     assert_eq!(verify.code, Some(0), "{verify:?}");
@@ -56,6 +57,22 @@ async fn slots(store: &mut Store) -> Vec<u64> {
     let mut slots: Vec<u64> = keys.iter().filter_map(|key| key.rsplit('/').next()?.parse().ok()).collect();
     slots.sort_unstable();
     slots
+}
+
+/// Rolled-up rows have times of their own, and a read may begin at each.
+async fn each_time_finds_its_first_row(frazil: &Frazil) {
+    let rows =
+        frazil.http.get(&format!("{}/rows?limit=100000&columns=__offset,__timestamp", table("drift"))).await;
+    let rows = rows.ok(200);
+    let rows = rows.as_array().expect("rows are an array");
+    let time = |row: &Value| row["__timestamp"].as_str().unwrap_or_default().to_owned();
+    let count = rows.len();
+    for row in [0, 1, count / 3, count / 2, count - 3, count - 1] {
+        let first = rows.iter().position(|other| time(other) >= time(&rows[row])).expect("the row itself");
+        let at = format!("{}/offsets?at={}", table("drift"), time(&rows[row]));
+        let found = frazil.http.get(&at).await.ok(200);
+        assert_eq!(found["position"], format!("0:{first}"), "row {row} of {count}: {found}");
+    }
 }
 
 async fn offsets_of_all_rows(frazil: &Frazil) -> Vec<u64> {

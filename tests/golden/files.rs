@@ -127,12 +127,23 @@ fn add_objects() {
     for (slot, bytes) in log::commits().iter().enumerate() {
         add(&path("log", ObjectKind::Commit, &format!("small/{slot:020}")), bytes);
     }
-    add(&path("checkpoint", ObjectKind::Checkpoint, "small"), &log_checkpoint());
+    let (state, _) = fold(&format!("{}/small", newest("log", ObjectKind::Commit)));
+    add(&path("checkpoint", ObjectKind::Checkpoint, "small"), &checkpoint(&state));
+    add(&path("checkpoint", ObjectKind::Checkpoint, "groups"), &checkpoint(&with_groups(state)));
+    add(&path("checkpoint", ObjectKind::Checkpoint, "amended"), &amended_checkpoint());
 }
 
-/// A checkpoint of the end of the small log.
-fn log_checkpoint() -> Vec<u8> {
-    let (state, _) = fold(&format!("{}/small", newest("log", ObjectKind::Commit)));
+/// The state with two groups more, one of which stands nowhere.
+fn with_groups(mut state: State) -> State {
+    let header = objects::stored_groups(&state);
+    let sealed = header.seal(Vec::new()).expect("it can be read back");
+    state.apply(&Commit::of_sealed(header, &sealed)).expect("it is the next slot");
+    assert_eq!(state.groups().len(), 2, "both are taken");
+    state
+}
+
+/// A checkpoint of a state.
+fn checkpoint(state: &State) -> Vec<u8> {
     let page = |from, to, level| PageRef { from, to, level, bytes: 1000 + to };
     let (slot, state_bytes) = (state.next(), state.encode());
     let header = CheckpointHeader {
@@ -148,6 +159,23 @@ fn log_checkpoint() -> Vec<u8> {
         .seal()
         .expect("within its limits")
         .to_vec()
+}
+
+/// A checkpoint of a state with older schemas and rows that expired.
+fn amended_checkpoint() -> Vec<u8> {
+    let state = log::amended();
+    let (slot, state_bytes) = (state.next(), state.encode());
+    let header = CheckpointHeader {
+        log_uuid: objects::LOG,
+        slot,
+        log_hash: state.log_hash(),
+        version: "0.1.0".into(),
+        state_bytes: state_bytes.len() as u64,
+        list_bytes: 0,
+    };
+    let pages = vec![PageRef { from: 0, to: slot, level: 0, bytes: 1000 }];
+    let checkpoint = Checkpoint { header, features: state.features(), state: state_bytes, pages };
+    checkpoint.seal().expect("within its limits").to_vec()
 }
 
 /// The sums written down, by path.
@@ -262,7 +290,13 @@ fn checkpoints_say_what_they_said_and_are_written_as_they_were() {
     for directory in versions("checkpoint", ObjectKind::Checkpoint) {
         for (name, bytes) in objects_in(&directory) {
             let path = format!("{directory}/{name}");
-            let slot = u64::try_from(objects_in("log/v1/small").len()).expect("few slots");
+            let small = || fold("log/v1/small").0;
+            let folded = match name.as_str() {
+                "amended" => log::amended(),
+                "groups" => with_groups(small()),
+                _ => small(),
+            };
+            let slot = folded.next();
             let checkpoint = Checkpoint::decode(&path, &bytes, slot).expect("it is read for ever");
             let envelope = Envelope::decode(&path, &bytes, ObjectKind::Checkpoint).expect("it was just read");
             let start = checkpoint.header.state_start(bytes.len() as u64);
@@ -273,7 +307,6 @@ fn checkpoints_say_what_they_said_and_are_written_as_they_were() {
                 assert!(state.encode() == checkpoint.state, "the state of {path} is written otherwise now");
                 let again = checkpoint.seal().expect("within its limits");
                 assert!(again.to_vec() == bytes, "{path} is written otherwise now");
-                let (folded, _) = fold("log/v1/small");
                 assert!(folded.encode() == checkpoint.state, "the log is folded to the state of {path}");
             }
         }

@@ -9,7 +9,8 @@ use frazil_log::schema::TableSpec;
 use frazil_log::state::State;
 
 use crate::objects::{
-    Commit, appended, counted, created, header, in_segment, log_created, proposal, segment_id, with_rows,
+    Commit, altered, appended, counted, created, header, in_segment, log_created, proposal, segment_id,
+    with_rows,
 };
 use crate::rows;
 
@@ -81,6 +82,20 @@ pub(crate) fn commits() -> Vec<Vec<u8>> {
     log.rows(vec![counted(proposal(36, 10, vec![appended(0, 1)]), "p", 1, 1)], &spec, &[(3, 0, 1)]);
     log.propose(vec![]);
     log.sealed
+}
+
+/// The end of a log whose table was altered, and of which rows expired.
+pub(crate) fn amended() -> State {
+    let spec = rows::spec("id BIGINT NOT NULL, url STRING");
+    let mut log = Log { state: None, sealed: Vec::new() };
+    log.propose(vec![proposal(0, 0, vec![log_created()])]);
+    log.propose(vec![proposal(1, 1, vec![created(1, "clicks", spec.clone())])]);
+    log.rows(vec![proposal(2, 2, vec![appended(0, 3)])], &spec, &[(1, 0, 3)]);
+    let alter = Entry::TableAltered { table: TableId(1), version: 0, spec: altered(&spec) };
+    let expire =
+        Entry::RowsExpired { table: TableId(1), bucket: Bucket(0), stream: Stream::Rows, from: 0, to: 2 };
+    log.propose(vec![proposal(3, 3, vec![alter]), proposal(4, 3, vec![expire])]);
+    log.state.expect("it was begun")
 }
 
 fn refusals(log: &mut Log, spec: &TableSpec) {

@@ -1,5 +1,7 @@
 //! The objects that golden files hold: fixed ids, fixed times, something of everything.
 
+use std::collections::BTreeMap;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,11 +9,14 @@ use bytes::Bytes;
 use frazil_log::format::commit::{CommitHeader, ProducerStamp, Proposal, SegmentRef, WriterInfo};
 use frazil_log::format::entry::{Entry, RolledPart};
 use frazil_log::format::page::{Place, PlaceMap, seal_page};
+use frazil_log::format::positions::{ExpectedPosition, StoredPosition};
 use frazil_log::format::segment::{ObjectId, SegmentHeader};
 use frazil_log::format::slice::{Codec, Slice, SliceHome, SliceOp};
 use frazil_log::id::{Bucket, Name, ProposalName, SegmentId, Slot, Stream, TableId, Ulid, Uuid};
+use frazil_log::schema::evolution::{Change, alter};
 use frazil_log::schema::{PartitionField, TableSpec};
 use frazil_log::segment::BodyBuilder;
+use frazil_log::state::State;
 
 use crate::rows;
 
@@ -127,6 +132,32 @@ pub(crate) fn log_created() -> Entry {
     Entry::LogCreated { log_uuid: LOG, database: name("default"), home: "s3://golden/frazil".into() }
 }
 
+/// An alter, a restore, an expiry.
+fn changed() -> Vec<Entry> {
+    vec![
+        Entry::TableAltered {
+            table: TableId(1),
+            version: 300,
+            spec: altered(&rows::spec("id BIGINT NOT NULL, url STRING")),
+        },
+        Entry::TableRestored { table: TableId(2), dropped: NEW_YEAR },
+        Entry::RowsExpired {
+            table: TableId(1),
+            bucket: Bucket(3),
+            stream: Stream::Rows,
+            from: 7,
+            to: 70_000,
+        },
+    ]
+}
+
+/// The definition with a column more and another name.
+pub(crate) fn altered(spec: &TableSpec) -> TableSpec {
+    let changes = r#"[{"add":{"name":"ref","type":"STRING"}},{"rename":{"from":"url","to":"page"}},{"set":{"retention.bytes":"10GiB"}}]"#;
+    let changes: Vec<Change> = serde_json::from_str(changes).expect("changes");
+    alter(spec, &changes).expect("they can be made")
+}
+
 /// Commits, one of each entry kind, with and without inline rows, segments and producers.
 pub(crate) fn commits() -> Vec<(&'static str, Commit)> {
     let every = rows::every_type();
@@ -171,6 +202,7 @@ pub(crate) fn commits() -> Vec<(&'static str, Commit)> {
             bare(header(3, vec![proposal(3, 1, vec![created(2, "orders", full_spec())])])),
         ),
         ("dropped_and_created_again", bare(header(5, dropped))),
+        ("table_changed", bare(header(9, vec![proposal(8, 7, changed())]))),
         (
             "rows_inline",
             with_rows(
@@ -185,7 +217,32 @@ pub(crate) fn commits() -> Vec<(&'static str, Commit)> {
         ("rows_in_segments", bare(rows_in_segments())),
         ("rolled_up", bare(rolled_up())),
         ("changelog", changelog()),
+        ("groups", bare(header(11, groups()))),
     ]
+}
+
+/// The commit after a state, which makes two groups.
+pub(crate) fn stored_groups(state: &State) -> CommitHeader {
+    let table = state.tables().by_name().next().expect("a table is live");
+    let offsets = table.buckets.iter().map(|((bucket, _), tail)| (*bucket, tail.next)).collect();
+    let position = StoredPosition { table: table.id, offsets, expected: ExpectedPosition::Nothing };
+    let store = |group, positions| Entry::PositionsStored { group: name(group), generation: 0, positions };
+    let entries = vec![store("etl", vec![position]), store("idle", vec![])];
+    header(state.next(), vec![proposal(1000, state.next(), entries)])
+}
+
+/// Positions stored, with each kind of expectation, and a group deleted.
+fn groups() -> Vec<Proposal> {
+    let known = BTreeMap::from([(Bucket(0), Some(300)), (Bucket(1), None)]);
+    let expected = [ExpectedPosition::Any, ExpectedPosition::Nothing, ExpectedPosition::Exactly(known)];
+    let positions = (1..).zip(expected).map(|(table, expected)| StoredPosition {
+        table: TableId(table),
+        offsets: BTreeMap::from([(Bucket(0), 70_000), (Bucket(3), 0)]),
+        expected,
+    });
+    let stored = Entry::PositionsStored { group: name("etl"), generation: 0, positions: positions.collect() };
+    let deleted = Entry::GroupDeleted { group: name("old"), generation: 300 };
+    vec![proposal(11, 10, vec![stored]), proposal(12, 10, vec![deleted])]
 }
 
 fn rows_in_segments() -> CommitHeader {

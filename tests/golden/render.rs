@@ -147,7 +147,7 @@ pub(crate) fn state(state: &State) -> Value {
         })
     });
     let names = state.names().iter().map(|(name, base, fate)| json!([name.to_string(), base, shown(fate)]));
-    json!({
+    let mut rendered = json!({
         "identity": shown(state.identity()),
         "alive": state.is_alive(),
         "next": state.next(),
@@ -158,7 +158,13 @@ pub(crate) fn state(state: &State) -> Value {
         "tables": tables.collect::<Vec<_>>(),
         "producers": producers.collect::<Vec<_>>(),
         "names: name, base, fate": names.collect::<Vec<_>>(),
-    })
+    });
+    // Families that came later: absent where there is nothing of them.
+    if !state.groups().is_empty() {
+        let groups = state.groups().iter().map(|(name, group)| json!([name, shown(group)]));
+        rendered["groups: name, group"] = groups.collect();
+    }
+    rendered
 }
 
 /// What folding a slot brought.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::process::Process;
-use super::repository;
+use super::{repository, tool};
 
 /// A running checker.
 #[derive(Debug)]
@@ -23,7 +23,12 @@ impl Checker {
     }
 
     fn run(urls: &[&str], arguments: &[&str]) -> Self {
-        let mut command = Command::new("python3");
+        // Only writers by Flight need more than Python itself.
+        let python = match arguments.contains(&"--flight") {
+            true => tool("python/bin/python", "FRAZIL_PYTHON", "tests/tools/python.sh"),
+            false => "python3".into(),
+        };
+        let mut command = Command::new(python);
         command
             .arg(repository("tests/checker/check.py"))
             .env("PYTHONDONTWRITEBYTECODE", "1")

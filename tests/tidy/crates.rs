@@ -24,7 +24,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
             "frazil-compactor",
         ],
     ),
-    ("frazil-simulation", &["frazil-log", "frazil-gateway", "frazil-compactor"]),
+    ("frazil-simulation", &["frazil-log", "frazil-cache", "frazil-gateway", "frazil-compactor"]),
 ];
 
 /// The package's name and those of ours that any of its dependency sections names.

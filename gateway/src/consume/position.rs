@@ -7,10 +7,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
-use frazil_log::id::{Bucket, Offset};
+use frazil_log::id::{Bucket, Offset, TimeMicros};
+use frazil_log::schema::options::{duration_text, parse_duration};
 
+use super::encode::text::push_timestamp;
 use crate::error::Problem;
+use crate::produce::decode::text::{parse_date, parse_timestamp};
 
 /// The most bytes of a position's text.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -30,6 +34,10 @@ pub enum From {
     Offset(Offset),
     /// Each bucket's own offset.
     Position(Position),
+    /// In each bucket the first row whose commit time is this or later.
+    Time(TimeMicros),
+    /// As [`From::Time`], so long before now by the gateway's clock.
+    Ago(Duration),
 }
 
 impl Position {
@@ -84,17 +92,17 @@ impl FromStr for From {
         match text {
             "earliest" => Ok(Self::Earliest),
             "latest" => Ok(Self::Latest),
-            "snapshot" => Err(Problem::unsupported("from=snapshot: not supported in this version")),
+            // Of a log table: what is kept, and then what comes.
+            "snapshot" => Ok(Self::Earliest),
             _ if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => {
                 let beyond = || Problem::malformed(format!("from={text}: no offset is that large"));
                 digits(text).map(Self::Offset).ok_or_else(beyond)
             }
-            _ if is_time(text) => Err(Problem::unsupported(format!(
-                "from={text}: beginning at a time is not supported in this version"
-            ))),
+            _ if is_time(text) => time(text),
             _ if text.contains(':') => text.parse().map(Self::Position),
             _ => Err(Problem::malformed(format!(
-                "from={text:?} is no place to begin: write earliest, latest, an offset (42) or a position (0:43,1:17)"
+                "from={text:?} is no place to begin: write earliest, latest, an offset (42), a position (0:43,1:17), a time \
+                 (2026-01-02T03:04:05Z) or how long ago (-15m)"
             ))),
         }
     }
@@ -107,11 +115,13 @@ impl fmt::Display for From {
             Self::Latest => f.write_str("latest"),
             Self::Offset(offset) => write!(f, "{offset}"),
             Self::Position(position) => write!(f, "{position}"),
+            Self::Time(time) => f.write_str(&time_text(*time)),
+            Self::Ago(ago) => write!(f, "-{}", duration_text(*ago)),
         }
     }
 }
 
-/// An RFC 3339 date or time, or a duration back from now (`-15m`).
+/// Whether a text is meant as an RFC 3339 date or time, or a duration back from now (`-15m`).
 fn is_time(text: &str) -> bool {
     let bytes = text.as_bytes();
     let date = bytes.len() >= 10
@@ -121,6 +131,34 @@ fn is_time(text: &str) -> bool {
     let back =
         text.strip_prefix('-').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
     date || back
+}
+
+/// A time, a date (its first moment in UTC) or a duration back from now.
+fn time(text: &str) -> Result<From, Problem> {
+    if let Some(ago) = text.strip_prefix('-')
+        && let Ok(ago) = parse_duration(ago)
+    {
+        return Ok(From::Ago(ago));
+    }
+    // A + that was not escaped in a URL has become a blank.
+    let zoned = match text.rsplit_once(' ') {
+        Some((time, zone)) if time.len() > 10 => format!("{time}+{zone}"),
+        _ => text.to_owned(),
+    };
+    let date = parse_date(text).map(|days| i64::from(days) * 86_400_000_000);
+    let time = date.or_else(|_| parse_timestamp(&zoned, 1_000_000, true));
+    time.map(From::Time).map_err(|_| {
+        Problem::malformed(format!(
+            "{text:?} is no time: write RFC 3339 with a zone and at most 6 digits of a second (2026-01-02T03:04:05Z), a date, or -15m"
+        ))
+    })
+}
+
+/// A time as RFC 3339.
+pub(crate) fn time_text(time: TimeMicros) -> String {
+    let mut text = Vec::new();
+    push_timestamp(&mut text, time, false, true);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn digits(text: &str) -> Option<u64> {
@@ -146,11 +184,23 @@ mod tests {
     }
 
     #[test]
-    fn places_that_are_not_there_yet_are_named() {
-        for text in ["snapshot", "-15m", "2026-01-02", "2026-01-02T03:04:05Z"] {
-            let problem = text.parse::<From>().unwrap_err();
-            assert_eq!(problem.kind(), Kind::Unsupported, "{text}");
-            assert!(problem.detail().contains(text));
+    fn times_are_read() {
+        assert_eq!("snapshot".parse(), Ok(From::Earliest));
+        assert_eq!("-15m".parse(), Ok(From::Ago(Duration::from_secs(900))));
+        let day = 20_454 * 86_400_000_000;
+        for (text, time) in [
+            ("2026-01-01", day),
+            ("2026-01-01T00:00:00Z", day),
+            ("2026-01-01T01:00:00.5+01:00", day + 500_000),
+            ("2026-01-01T01:00:00 01:00", day),
+            ("2025-12-31T23:00:00-01:00", day),
+        ] {
+            assert_eq!(text.parse(), Ok(From::Time(time)), "{text}");
+        }
+        for text in
+            ["2026-01-01T00:00:00", "2026-13-01", "-15", "-15x", "-0s", "2026-01-01T00:00:00.0000001Z"]
+        {
+            assert_eq!(text.parse::<From>().unwrap_err().kind(), Kind::Malformed, "{text}");
         }
     }
 

@@ -21,6 +21,8 @@ use frazil_log::schema::evolution::absent;
 use frazil_log::state::tables::Table;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::filter::Filter;
+use super::scan::scan;
 use super::tail::TailRing;
 
 /// One column of an answer.
@@ -49,6 +51,8 @@ pub struct ReadRequest {
     pub rows_max: usize,
     /// About so many stored bytes of the wanted columns at most, but at least one row.
     pub bytes_max: u64,
+    /// Only rows of which this is true.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// What was read.
@@ -64,13 +68,15 @@ pub struct ReadPage {
     pub rows: usize,
     /// Where to go on, for every bucket that was asked for.
     pub next: BTreeMap<Bucket, Offset>,
+    /// Stored bytes that statistics ruled out, so that nobody fetched them.
+    pub ruled_out_bytes: u64,
 }
 
 /// How often a read that met a trimmed object pins again.
 const PINS_MAX: usize = 4;
 
 /// Places fetched at once.
-const FETCHES: usize = 8;
+pub(super) const FETCHES: usize = 8;
 
 /// The Arrow schema of an answer with these columns.
 pub fn output_schema(spec: &TableSpec, columns: &[OutputColumn]) -> SchemaRef {
@@ -93,7 +99,11 @@ pub async fn read(
 ) -> Result<ReadPage> {
     let mut pins = 0;
     loop {
-        match read_pinned(replica, tail, table, request).await {
+        let read = match &request.filter {
+            None => read_pinned(replica, tail, table, request).await,
+            Some(filter) => scan(replica, tail, table, request, filter).await,
+        };
+        match read {
             // Trimmed under our feet: the newest state knows where the rows lie now.
             Err(error) if error.is_stale() && pins < PINS_MAX => {
                 pins += 1;
@@ -154,17 +164,17 @@ async fn read_pinned(
         next.insert(bucket, end);
     }
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
-    Ok(ReadPage { schema, batches, starts, rows, next })
+    Ok(ReadPage { schema, batches, starts, rows, next, ruled_out_bytes: 0 })
 }
 
 /// What there is to read, the last to be read first. No further than the table as it is given: later rows may be in a later schema.
-fn available(table: &Table, from: &BTreeMap<Bucket, Offset>) -> Vec<(Bucket, Range<Offset>)> {
+pub(super) fn available(table: &Table, from: &BTreeMap<Bucket, Offset>) -> Vec<(Bucket, Range<Offset>)> {
     let ranges = from.iter().rev().map(|(bucket, from)| (*bucket, *from..table.rows_tail(*bucket).next));
     ranges.filter(|(_, offsets)| !offsets.is_empty()).collect()
 }
 
 /// The field ids of the columns that must be read.
-fn user_columns(spec: &TableSpec, request: &ReadRequest) -> Vec<FieldId> {
+pub(super) fn user_columns(spec: &TableSpec, request: &ReadRequest) -> Vec<FieldId> {
     let user = request.columns.iter().filter_map(|column| match column {
         OutputColumn::User(index) => spec.schema.columns.get(*index),
         _ => None,
@@ -173,7 +183,7 @@ fn user_columns(spec: &TableSpec, request: &ReadRequest) -> Vec<FieldId> {
 }
 
 /// About how many bytes of a row are stored in these columns; at least one.
-fn row_bytes(place: &Place, columns: &[FieldId]) -> u64 {
+pub(super) fn row_bytes(place: &Place, columns: &[FieldId]) -> u64 {
     let wanted = place.slice.columns.iter().zip(0usize..).filter(|(id, _)| columns.contains(id));
     let chunks = wanted.flat_map(|(_, position)| {
         place.slice.batches.iter().filter_map(move |batch| batch.chunks.get(position))
@@ -201,7 +211,7 @@ fn cut_to_bytes(places: Vec<Place>, columns: &[FieldId], bytes_left: &mut u64) -
     kept
 }
 
-async fn read_place(
+pub(super) async fn read_place(
     (replica, tail): (&Replica, &TailRing),
     table: &Table,
     key: StreamKey,

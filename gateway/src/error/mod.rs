@@ -143,6 +143,19 @@ impl Problem {
         self
     }
 
+    /// Says which of a request's tables it is about; rows are found as in a JSON body: `/tables/orders/rows/2/total`.
+    #[must_use]
+    pub fn of_table(mut self, table: &str) -> Self {
+        self.detail = format!("table {table}: {}", self.detail);
+        for error in &mut self.errors {
+            error.pointer = format!("/tables/{table}/rows{}", error.pointer);
+        }
+        if self.field("table").is_none() {
+            self = self.with("table", table);
+        }
+        self
+    }
+
     /// Names the request.
     #[must_use]
     pub fn with_request_id(mut self, id: impl Into<String>) -> Self {

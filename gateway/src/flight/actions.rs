@@ -11,7 +11,8 @@ use super::get::no_params;
 use super::names::{Asked, members};
 use crate::app::{Alter, Ensured};
 use crate::error::{Kind, Problem};
-use crate::http::tables::{table_json, table_spec, unreadable};
+use crate::http::request::json::unreadable;
+use crate::http::tables::{table_json, table_spec};
 
 /// The actions that there are, and what each takes.
 pub(super) const ACTIONS: [(&str, &str); 4] = [

@@ -132,7 +132,11 @@ fn endpoint(asked: &Asked, bucket: u32) -> FlightEndpoint {
 
 /// How many rows a bucket has from where it is asked for; nothing where that is not known without reading.
 fn rows(bucket: &BucketOffsets, query: &Query) -> Option<u64> {
+    if query.request().filter.is_some() {
+        return None;
+    }
     let from = match &query.request().from {
+        From::Time(_) | From::Ago(_) => return None,
         From::Earliest => bucket.earliest,
         From::Latest => bucket.latest,
         From::Offset(offset) => *offset,

@@ -11,8 +11,9 @@ use frazil_log::schema::evolution::AlterRequest;
 use serde_json::Value;
 
 use super::Doors;
+use super::request::json::read_json;
 use super::request::params::{Params, name, no_params};
-use super::tables::{json_body, table_json, with_etag};
+use super::tables::{table_json, with_etag};
 use crate::app::{Alter, Dropped};
 use crate::error::Problem;
 
@@ -34,10 +35,8 @@ pub(super) async fn alter(
     let (db, table) = (name(&db)?, name(&table)?);
     let (head, body) = request.into_parts();
     let expected = if_match(&head.headers)?;
-    let content_type =
-        head.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
     let body = doors.bodies.read(&head.headers, body).await?;
-    let AlterRequest { alter } = json_body(content_type.as_deref(), &body.bytes)?;
+    let AlterRequest { alter } = read_json(&head.headers, &body.bytes, "a table is altered with JSON")?;
     let altered = doors.app.alter_table(&db, &table, Alter { changes: alter, expected }).await?;
     Ok(with_etag(&altered))
 }

@@ -6,11 +6,12 @@
 //! * each route is in `/openapi.json`, and nothing else is.
 //!
 //! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
-//! `tables`, `rows`, `offsets`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
+//! `tables`, `rows`, `offsets`, `groups`, `write`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
 mod alter;
 mod databases;
 mod evolved;
+mod groups;
 mod offsets;
 mod process;
 pub(crate) mod request;
@@ -18,6 +19,7 @@ mod rows;
 pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +147,11 @@ fn routes() -> OpenApiRouter<Arc<Doors>> {
         .routes(routes!(tables::describe, tables::ensure, alter::alter, tables::drop))
         .routes(routes!(alter::restore))
         .routes(routes!(rows::produce, rows::consume))
+        .routes(routes!(rows::changes))
         .routes(routes!(offsets::offsets))
+        .routes(routes!(write::write))
+        .routes(routes!(groups::list))
+        .routes(routes!(groups::describe, groups::store, groups::delete))
 }
 
 /// The routes about the process itself.

@@ -17,20 +17,22 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::Doors;
 use super::evolved::changed_since;
-use super::request::params::{ConsumeParams, ExpectedOffset, ProduceParams, name, no_such_bucket, producer};
+use super::request::params::{
+    ConsumeParams, EVENTS, ExpectedOffset, ProduceParams, name, no_such_bucket, producer,
+};
 use crate::app::{Ack, Consume, Page, Produce, Table};
 use crate::consume::encode::Encoder;
 use crate::consume::encode::projection::Projection;
-use crate::consume::follow::follow;
+use crate::consume::follow::{PLACE, Style, follow};
 use crate::consume::position::Position;
 use crate::error::{Kind, Problem};
 use crate::memory::Held;
 use crate::produce::decode::infer::infer;
-use crate::produce::decode::{Format, decode};
+use crate::produce::decode::{Format, Limits, decode};
 use crate::worker::on_worker;
 
 /// How often a request is looked at again because its table was created or altered meanwhile.
-const CHANGES_MAX: usize = 3;
+pub(super) const CHANGES_MAX: usize = 3;
 
 /// Appends rows to a log table: all of them or none, answered when durable.
 #[utoipa::path(post, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
@@ -39,6 +41,7 @@ const CHANGES_MAX: usize = 3;
         ("expected_offset" = Option<String>, Query, description = "append only if the tail is here: an offset, or 0:43,1:17"),
         ("timeout" = Option<String>, Query, description = "how long to wait for the verdict, such as 10s"),
         ("create" = Option<bool>, Query, description = "create the table from the rows if it is not there"),
+        ("format" = Option<String>, Query, description = "json, ndjson, csv, arrow or otlp (OTLP/HTTP JSON logs, answered with {}); else by Content-Type"),
         ("Producer-Id" = Option<String>, Header), ("Producer-Epoch" = Option<u64>, Header), ("Producer-Seq" = Option<u64>, Header),
     ),
     request_body(description = "JSON, NDJSON, CSV or an Arrow stream", content((serde_json::Value = "application/json"),
@@ -48,29 +51,33 @@ pub(super) async fn produce(
     State(doors): State<Arc<Doors>>,
     Path((db, table)): Path<(String, String)>,
     request: Request,
-) -> Result<Json<Ack>, Problem> {
+) -> Result<Response, Problem> {
     let (db, table) = (name(&db)?, name(&table)?);
     let params = ProduceParams::of(request.uri())?;
     let (head, body) = request.into_parts();
     let producer = producer(&head.headers)?;
     let admitted = doors.bodies.read(&head.headers, body).await?;
-    let format = Format::of(content_type(&head.headers)?, &admitted.bytes)?;
+    let format = match params.format {
+        Some(format) => format,
+        None => Format::of(content_type(&head.headers)?, &admitted.bytes)?,
+    };
     let request_hash = request_hash(&params, format, &admitted.bytes);
 
     for _ in 0..CHANGES_MAX {
         let target = target(&doors, &db, &table, params.create).await?;
         let began = tokio::time::Instant::now();
-        let (batch, create) = match rows(&doors, format, admitted.bytes.clone(), target.as_ref()).await {
-            Ok(rows) => rows,
-            Err(problem) if problem.kind() == Kind::InvalidRows => match &target {
-                Some(known) => {
-                    changed_since(&doors, &db, known, problem).await?;
-                    continue;
-                }
-                None => return Err(problem),
-            },
-            Err(problem) => return Err(problem),
-        };
+        let (batch, create) =
+            match rows(doors.options.decode, format, admitted.bytes.clone(), target.as_ref()).await {
+                Ok(rows) => rows,
+                Err(problem) if problem.kind() == Kind::InvalidRows => match &target {
+                    Some(known) => {
+                        changed_since(&doors, &db, known, problem).await?;
+                        continue;
+                    }
+                    None => return Err(problem),
+                },
+                Err(problem) => return Err(problem),
+            };
         let decode_time = began.elapsed();
         let buckets = target.as_ref().map_or(1, |table| table.spec.buckets);
         let created = create.as_ref().map(|spec| format!("{table} ({})", columns_sql(&spec.schema)));
@@ -94,7 +101,11 @@ pub(super) async fn produce(
             Err(problem) => return Err(problem),
             Ok(ack) => {
                 let created = created.filter(|_| !ack.duplicate);
-                return Ok(Json(Ack { created, ..ack }));
+                // What exporters of OTLP know as: all of it was taken.
+                if format == Format::Otlp {
+                    return Ok(Json(serde_json::json!({})).into_response());
+                }
+                return Ok(Json(Ack { created, ..ack }).into_response());
             }
         }
     }
@@ -105,7 +116,12 @@ pub(super) async fn produce(
 }
 
 /// The table to append to; none if it is to be created.
-async fn target(doors: &Doors, db: &Name, table: &Name, create: bool) -> Result<Option<Table>, Problem> {
+pub(super) async fn target(
+    doors: &Doors,
+    db: &Name,
+    table: &Name,
+    create: bool,
+) -> Result<Option<Table>, Problem> {
     match doors.app.table(db, table).await {
         Ok(table) => Ok(Some(table)),
         Err(problem) if create && problem.kind() == Kind::NoSuchTable => Ok(None),
@@ -114,13 +130,12 @@ async fn target(doors: &Doors, db: &Name, table: &Name, create: bool) -> Result<
 }
 
 /// The rows of a body, and the table that they would create.
-async fn rows(
-    doors: &Doors,
+pub(super) async fn rows(
+    limits: Limits,
     format: Format,
     body: Bytes,
     target: Option<&Table>,
 ) -> Result<(RecordBatch, Option<TableSpec>), Problem> {
-    let limits = doors.options.decode;
     let known: Option<Schema> = target.map(|table| table.spec.schema.clone());
     on_worker(body.len(), move || match known {
         Some(schema) => Ok((decode(format, &body, &schema, &limits)?, None)),
@@ -159,6 +174,7 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
         Format::Ndjson => "ndjson",
         Format::ArrowStream => "arrow",
         Format::Csv => "csv",
+        Format::Otlp => "otlp",
     };
     let mut hash = Xxh3::new();
     hash.update(format!("rows;format={format};bucket={bucket};expected_offset={expected};").as_bytes());
@@ -169,35 +185,67 @@ fn request_hash(params: &ProduceParams, format: Format, body: &[u8]) -> u128 {
 /// Reads rows of a log table.
 #[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}/rows", tag = "rows",
     params(
-        ("from" = Option<String>, Query, description = "earliest (default), latest, an offset, or a position such as 0:43,1:17"),
+        ("from" = Option<String>, Query, description = "earliest (default), latest, an offset, a position (0:43,1:17), a time (RFC 3339) or how long ago (-15m)"),
+        ("group" = Option<String>, Query, description = "begin where this group stands, and at `from` in buckets where it does not"),
         ("bucket" = Option<u32>, Query, description = "only this bucket"),
         ("columns" = Option<String>, Query, description = "names, * and __bucket, __offset, __timestamp, __op"),
+        ("filter" = Option<String>, Query, description = "only rows of which this SQL is true: comparisons, AND, OR, NOT, IN, BETWEEN, IS NULL, LIKE 'p%'; a page may then be empty and Frazil-Next has moved"),
         ("limit" = Option<u32>, Query, description = "rows of an answer; 1000 if it is not given"),
         ("max_bytes" = Option<String>, Query, description = "bytes of an answer, such as 8MiB"),
         ("wait" = Option<String>, Query, description = "how long to wait for the first row, such as 10s"),
         ("follow" = Option<bool>, Query, description = "never end; `limit` and `max_bytes` then bound each piece"),
-        ("format" = Option<String>, Query, description = "json, ndjson, csv or arrow; else by Accept"),
+        ("format" = Option<String>, Query, description = "json, ndjson, csv, arrow or sse (an event a row, never ending); else by Accept"),
+        ("Last-Event-ID" = Option<String>, Header, description = "events only: where to go on"),
     ),
     responses((status = 200, description = "the rows",
         headers(("Frazil-Next" = String, description = "where to go on (not when following)"),
             ("Frazil-Caught-Up" = bool, description = "whether that is the tail, confirmed")),
         content((serde_json::Value = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
-            (Vec<u8> = "application/vnd.apache.arrow.stream")))))]
+            (String = "text/event-stream"), (Vec<u8> = "application/vnd.apache.arrow.stream")))))]
 pub(super) async fn consume(
     State(doors): State<Arc<Doors>>,
     Path((db, table)): Path<(String, String)>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (db, table) = (name(&db)?, name(&table)?);
-    let params = ConsumeParams::of(&uri, &headers)?;
+    read(&doors, (&db, &table), ConsumeParams::of(&uri, &headers, "*")?).await
+}
+
+/// Reads the changes of a table. Those of a log table are its rows, each `+I`; `from=snapshot` begins with the first that is kept.
+#[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}/changes", tag = "rows",
+    params(
+        ("from" = Option<String>, Query, description = "as for rows, and snapshot: what is there, then what comes"),
+        ("bucket" = Option<u32>, Query), ("filter" = Option<String>, Query), ("limit" = Option<u32>, Query),
+        ("max_bytes" = Option<String>, Query), ("wait" = Option<String>, Query), ("follow" = Option<bool>, Query),
+        ("columns" = Option<String>, Query, description = "as for rows; `__op,*` if it is not given"),
+        ("format" = Option<String>, Query, description = "json, ndjson, csv, arrow or sse; else by Accept"),
+        ("Last-Event-ID" = Option<String>, Header, description = "events only: where to go on"),
+    ),
+    responses((status = 200, description = "the changes, as rows",
+        content((serde_json::Value = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
+            (String = "text/event-stream"), (Vec<u8> = "application/vnd.apache.arrow.stream")))))]
+pub(super) async fn changes(
+    State(doors): State<Arc<Doors>>,
+    Path((db, table)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    read(&doors, (&db, &table), ConsumeParams::of(&uri, &headers, "__op,*")?).await
+}
+
+async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -> Result<Response, Problem> {
+    let (db, table) = (name(db)?, name(table)?);
     let known = doors.app.table(&db, &table).await?;
-    let (request, projection, page) = read(&doors, &db, known, &params).await?;
-    if params.follow {
-        let kept = doors.options.follows.clone();
+    let (request, projection, page) = first_page(doors, &db, known, &params).await?;
+    if params.follow || params.events {
+        let style = params.style();
         let (app, columns) = (Arc::clone(&doors.app), params.columns);
-        let body = Body::from_stream(follow(app, request, columns, &projection, page, kept));
-        return Ok(([(header::CONTENT_TYPE, params.format.content_type())], body).into_response());
+        let kept = doors.options.follows.clone();
+        let body = Body::from_stream(follow(app, request, columns, &projection, style, (page, kept)));
+        let content_type = if style == Style::Events { EVENTS } else { params.format.content_type() };
+        // Nobody on the way may keep a stream to himself until it ends.
+        let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache")];
+        return Ok((headers, body).into_response());
     }
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
     let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();
@@ -229,14 +277,14 @@ impl AsRef<[u8]> for Answer {
 }
 
 /// The first page. Looked up again while the table changes meanwhile, or while this gateway has not heard of a column.
-async fn read(
+async fn first_page(
     doors: &Doors,
     db: &Name,
     mut known: Table,
     params: &ConsumeParams,
 ) -> Result<(Consume, Projection, Page), Problem> {
     for _ in 0..CHANGES_MAX {
-        let (request, projection) = match params.ask(&known) {
+        let (mut request, projection) = match params.ask(&known) {
             Ok(asked) => asked,
             Err(problem) if problem.kind() == Kind::Unsupported => {
                 changed_since(doors, db, &known, problem).await?;
@@ -245,6 +293,9 @@ async fn read(
             }
             Err(problem) => return Err(problem),
         };
+        if params.style() == Style::Events {
+            request.columns.extend(PLACE);
+        }
         match doors.app.consume(request.clone()).await {
             Err(problem) if problem.kind() == Kind::SchemaChanged => {
                 known = doors.app.table(db, &known.name).await?;

@@ -14,10 +14,10 @@ use frazil_log::schema::partition::partition_sql;
 use frazil_log::schema::sql::columns_sql;
 use frazil_log::schema::{PartitionField, TableSpec};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::Doors;
+use super::request::json::{read_json, unreadable};
 use super::request::params::{name, no_params, table_list};
 use crate::app::{Ensured, Table};
 use crate::error::{Kind, Problem};
@@ -68,10 +68,9 @@ pub(super) async fn ensure(
     no_params(request.uri())?;
     let (db, table) = (name(&db)?, name(&table)?);
     let (head, body) = request.into_parts();
-    let content_type =
-        head.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?").to_owned());
     let body = doors.bodies.read(&head.headers, body).await?;
-    let spec = build(&json_body::<TableRequest>(content_type.as_deref(), &body.bytes)?)?;
+    let request: TableRequest = read_json(&head.headers, &body.bytes, "a table is created with JSON")?;
+    let spec = build(&request)?;
     match doors.app.ensure_table(&db, &table, spec).await? {
         Ensured::Created(table) => Ok((StatusCode::CREATED, with_etag(&table)).into_response()),
         Ensured::Same(table) => Ok(with_etag(&table)),
@@ -93,33 +92,10 @@ pub(super) async fn drop(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Reads the JSON of a PUT or PATCH. A member that is not known is not there yet, or misspelt: named either way.
-pub(super) fn json_body<T: DeserializeOwned>(content_type: Option<&str>, body: &[u8]) -> Result<T, Problem> {
-    let essence =
-        content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if !matches!(
-        essence.as_str(),
-        "" | "application/json" | "text/json" | "application/x-www-form-urlencoded"
-    ) {
-        return Err(Problem::new(
-            Kind::UnsupportedMediaType,
-            format!("Content-Type {essence:?}: a table is created and altered with JSON"),
-        ));
-    }
-    serde_json::from_slice(body).map_err(|error| unreadable(&error))
-}
-
 /// The table that a JSON object describes, as the body of a PUT does.
 pub(crate) fn table_spec(described: &Value) -> Result<TableSpec, Problem> {
     let request = TableRequest::deserialize(described).map_err(|error| unreadable(&error))?;
     Ok(build(&request)?)
-}
-
-pub(crate) fn unreadable(error: &serde_json::Error) -> Problem {
-    let message = error.to_string();
-    let is_unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
-    let kind = if is_unknown { Kind::Unsupported } else { Kind::Malformed };
-    Problem::new(kind, message)
 }
 
 /// A table as the API shows it.

@@ -103,9 +103,9 @@ impl Seen {
         }
         self.open_since = Some(now);
         let next = if self.denied {
-            "give this process that permission"
+            "give this process that permission; `frazil doctor` tries each by name"
         } else {
-            "look at the store; `frazil status` shows its error rates"
+            "look at the store; `frazil status` shows its error rates, `frazil doctor` what it answers"
         };
         tracing::error!(
             error = self.last_error,

@@ -20,6 +20,7 @@ use super::problems::{no_such_database, no_such_table, of_failure};
 use super::{Database, Gateway};
 use crate::app;
 use crate::app::{Application, Ensured};
+use crate::consume::position::{From, Position};
 use crate::error::Problem;
 use crate::metrics;
 use crate::produce::flush::{Act, act_bytes};
@@ -174,6 +175,10 @@ impl Application for Gateway {
         self.append(request, &admission).await
     }
 
+    async fn write(&self, request: app::Write) -> Result<app::WriteAck, Problem> {
+        self.write_all(request, &app::Admission::default()).await
+    }
+
     async fn consume(&self, request: app::Consume) -> Result<app::Page, Problem> {
         self.read_page(request).await
     }
@@ -189,6 +194,31 @@ impl Application for Gateway {
             latest: known.rows_tail(Bucket(bucket)).next,
         };
         Ok((0..known.spec.buckets).map(offsets).collect())
+    }
+
+    async fn groups(&self, database: &Name, list: app::GroupList) -> Result<app::Groups, Problem> {
+        self.list_groups(database, list).await
+    }
+
+    async fn group(&self, database: &Name, group: &Name) -> Result<app::Group, Problem> {
+        self.read_group(database, group).await
+    }
+
+    async fn store_group(&self, request: app::StoreGroup) -> Result<Ensured<app::Group>, Problem> {
+        self.store_positions(request).await
+    }
+
+    async fn delete_group(
+        &self,
+        database: &Name,
+        group: &Name,
+        if_generation: Option<u64>,
+    ) -> Result<(), Problem> {
+        self.remove_group(database, group, if_generation).await
+    }
+
+    async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem> {
+        self.position_of(database, table, &from).await
     }
 
     async fn cluster(&self) -> Result<Value, Problem> {

@@ -1,20 +1,23 @@
 //! Reading at a position: from the fold, the tail confirmed where the answer depends on it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use frazil_log::id::{Bucket, Offset};
+use frazil_log::id::{Bucket, Name, Offset, TimeMicros};
 use frazil_log::state::tables::{BucketTail, Table};
 use tokio::time::{Instant, sleep_until};
 
 use super::Gateway;
 use super::database::Database;
+use super::groups::stored_offsets;
 use super::problems::{no_such_table, schema_changed};
 use crate::app::{Consume, Page};
 use crate::consume::position::{From, Position};
 use crate::consume::reader::{ReadPage, ReadRequest, read};
+use crate::consume::seek::first_at;
 use crate::error::{Kind, Problem};
 use crate::memory::Held;
 
@@ -33,24 +36,28 @@ impl Gateway {
         let deadline = Instant::now() + request.wait;
         let table = pinned_table(&database, &request)?;
         let mut read_request = ReadRequest {
-            from: resolve(&database, &table, &request).await?,
+            from: self.begin(&database, &table, &request).await?,
             columns: request.columns.clone(),
             rows_max: request.limit,
             bytes_max: request.bytes_max as u64,
+            filter: request.filter.clone(),
         };
         let mut begun = read_request.from.clone();
         loop {
             if let Some(problem) = no_longer_kept(&database, &table, &read_request.from) {
                 // Rows expired since the beginning was looked up: it begins later now.
                 if request.from == From::Earliest && read_request.from == begun {
-                    read_request.from = resolve(&database, &table, &request).await?;
+                    read_request.from =
+                        self.resolve(&database, &table, &request.from, request.bucket).await?;
                     begun.clone_from(&read_request.from);
                     continue;
                 }
                 return Err(problem);
             }
-            // A read that will reach the end of what is folded confirms the tail first: then the end is the end.
-            let confirms = rows_ahead(&database, &table, &read_request.from) <= request.limit as u64;
+            // A read that will reach the end of what is folded confirms the tail first: then the end is the end. How far a filter
+            // gets is not known before.
+            let confirms = request.filter.is_some()
+                || rows_ahead(&database, &table, &read_request.from) <= request.limit as u64;
             if confirms {
                 database.replica().confirm_tail().await?;
             }
@@ -69,7 +76,9 @@ impl Gateway {
             };
             held.shrink(page.batches.iter().map(RecordBatch::get_array_memory_size).sum());
             let caught_up = confirms && rows_ahead(&database, &table, &page.next) == 0;
-            if page.rows > 0 || (caught_up && Instant::now() >= deadline) {
+            self.inner.parts.metrics.filter_skipped_bytes_total.inc_by(page.ruled_out_bytes);
+            let moved_on = caught_up || request.filter.is_some();
+            if page.rows > 0 || (moved_on && Instant::now() >= deadline) {
                 self.inner.parts.metrics.rows_consumed_total.inc_by(page.rows as u64);
                 return Ok(Page {
                     batches: page.batches,
@@ -98,6 +107,94 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    pub(super) async fn position_of(
+        &self,
+        name: &Name,
+        table: &Name,
+        from: &From,
+    ) -> Result<Position, Problem> {
+        let database = self.database_named(name).await?;
+        database.replica().confirm_tail().await?;
+        let table = database.table(table).ok_or_else(|| no_such_table(name, table))?;
+        self.resolve(&database, &table, from, None).await.map(Position)
+    }
+
+    /// Where each bucket begins: where the group stands, else at `from`.
+    async fn begin(
+        &self,
+        database: &Database,
+        table: &Table,
+        request: &Consume,
+    ) -> Result<BTreeMap<Bucket, Offset>, Problem> {
+        let mut begin = self.resolve(database, table, &request.from, request.bucket).await?;
+        if let Some(group) = &request.group {
+            // Another gateway may have stored it a moment ago.
+            database.replica().confirm_tail().await?;
+            for (bucket, stored) in stored_offsets(database, group, table.id) {
+                if let Some(offset) = begin.get_mut(&bucket) {
+                    *offset = stored;
+                }
+            }
+        }
+        Ok(begin)
+    }
+
+    /// What `from` means for each bucket asked for.
+    async fn resolve(
+        &self,
+        database: &Database,
+        table: &Table,
+        from: &From,
+        bucket: Option<Bucket>,
+    ) -> Result<BTreeMap<Bucket, Offset>, Problem> {
+        let buckets = || match bucket {
+            Some(bucket) => bucket.0..bucket.0.saturating_add(1),
+            None => 0..table.spec.buckets,
+        };
+        let each = |offset: &dyn Fn(Bucket) -> Offset| {
+            buckets().map(|bucket| (Bucket(bucket), offset(Bucket(bucket)))).collect::<BTreeMap<_, _>>()
+        };
+        let earliest = |bucket| tail_of(database, table, bucket).earliest;
+        let begin = match from {
+            From::Earliest => each(&earliest),
+            From::Offset(offset) => each(&|_| *offset),
+            From::Position(position) => {
+                each(&|bucket| position.get(bucket).unwrap_or_else(|| earliest(bucket)))
+            }
+            From::Latest => {
+                database.replica().confirm_tail().await?;
+                return Ok(each(&|bucket| tail(database, table, bucket)));
+            }
+            From::Time(time) => return self.at_time(database, table, buckets(), *time).await,
+            From::Ago(ago) => {
+                let ago = i64::try_from(ago.as_micros()).unwrap_or(i64::MAX);
+                let time = self.inner.parts.env.now().wall.saturating_sub(ago);
+                return self.at_time(database, table, buckets(), time).await;
+            }
+        };
+        within_tail(database, table, &begin).await?;
+        Ok(begin)
+    }
+
+    /// The first rows at or after a time, of all that were written before it was asked for.
+    async fn at_time(
+        &self,
+        database: &Database,
+        table: &Table,
+        buckets: Range<u32>,
+        time: TimeMicros,
+    ) -> Result<BTreeMap<Bucket, Offset>, Problem> {
+        let replica = database.replica();
+        replica.confirm_tail().await?;
+        let mut begin = BTreeMap::new();
+        for bucket in buckets.map(Bucket) {
+            begin.insert(bucket, first_at((replica, &self.inner.parts.tail), table, bucket, time).await?);
+        }
+        Ok(begin)
+    }
+}
+
 /// The table that the columns were looked up in; a table dropped and made again is another.
 fn pinned_table(database: &Database, request: &Consume) -> Result<Table, Problem> {
     let fold = database.replica().fold();
@@ -109,50 +206,30 @@ fn pinned_table(database: &Database, request: &Consume) -> Result<Table, Problem
     Ok(table.clone())
 }
 
-/// Where each bucket begins.
-async fn resolve(
+/// Refuses offsets that nothing has been given yet, by a confirmed tail.
+async fn within_tail(
     database: &Database,
     table: &Table,
-    request: &Consume,
-) -> Result<BTreeMap<Bucket, Offset>, Problem> {
-    let buckets: Vec<Bucket> = match request.bucket {
-        Some(bucket) => vec![bucket],
-        None => (0..table.spec.buckets).map(Bucket).collect(),
-    };
-    if request.from == From::Latest {
-        database.replica().confirm_tail().await?;
-        return Ok(buckets.iter().map(|bucket| (*bucket, tail(database, table, *bucket))).collect());
-    }
-    let earliest = |bucket| tail_of(database, table, bucket).earliest;
-    let from: BTreeMap<Bucket, Offset> = buckets
-        .into_iter()
-        .map(|bucket| {
-            let offset = match &request.from {
-                From::Earliest | From::Latest => earliest(bucket),
-                From::Offset(offset) => *offset,
-                From::Position(position) => position.get(bucket).unwrap_or_else(|| earliest(bucket)),
-            };
-            (bucket, offset)
-        })
-        .collect();
-    let beyond = |from: &BTreeMap<Bucket, Offset>| {
+    from: &BTreeMap<Bucket, Offset>,
+) -> Result<(), Problem> {
+    let beyond = || {
         from.iter()
             .map(|(bucket, offset)| (*bucket, *offset))
             .find(|(bucket, offset)| *offset > tail(database, table, *bucket))
     };
-    if beyond(&from).is_some() {
-        database.replica().confirm_tail().await?;
-        if let Some((bucket, offset)) = beyond(&from) {
-            let latest = tail(database, table, bucket);
-            return Err(Problem::new(
-                Kind::BeyondTail,
-                format!("bucket {bucket}: from={offset}, but the next row gets offset {latest}"),
-            )
-            .with("bucket", bucket.0)
-            .with("latest", latest));
-        }
+    if beyond().is_none() {
+        return Ok(());
     }
-    Ok(from)
+    database.replica().confirm_tail().await?;
+    let Some((bucket, offset)) = beyond() else {
+        return Ok(());
+    };
+    let latest = tail(database, table, bucket);
+    let problem = Problem::new(
+        Kind::BeyondTail,
+        format!("bucket {bucket}: from={offset}, but the next row gets offset {latest}"),
+    );
+    Err(problem.with("bucket", bucket.0).with("latest", latest))
 }
 
 fn tail(database: &Database, table: &Table, bucket: Bucket) -> Offset {

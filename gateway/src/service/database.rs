@@ -36,7 +36,10 @@ impl Database {
             parts.tail.clone(),
         );
         let incarnation = parts.writer.incarnation;
-        parts.env.spawn(async move { replica.keep_checkpointing(incarnation, false).await });
+        parts.env.spawn(async move {
+            let checkpoints = replica.keep_checkpointing(incarnation, false);
+            futures::join!(replica.warm_index(), checkpoints);
+        });
         Ok(Self { name: name.clone(), ingress, sticky: AtomicU32::new(0) })
     }
 

@@ -10,6 +10,7 @@ mod alter;
 mod application;
 mod consume;
 mod database;
+mod groups;
 mod member;
 mod problems;
 mod produce;

@@ -1,9 +1,10 @@
 //! What the log's answers are called at the doors.
 
-use frazil_log::id::{Name, SchemaId};
-use frazil_log::state::verdict::Refusal;
+use frazil_log::id::{Name, SchemaId, TableId};
+use frazil_log::state::verdict::{GroupLimit, Refusal};
 
 use super::database::Database;
+use super::groups::expected_position;
 use crate::error::{Kind, Outcome, Problem};
 use crate::produce::health::RETRY_AFTER;
 use crate::produce::ingress::Failure;
@@ -29,6 +30,19 @@ pub(super) fn no_such_table(database: &Name, table: &Name) -> Problem {
             "there is no table {table} in database {database}; create it with PUT, or append with create=true"
         ),
     )
+}
+
+pub(super) fn no_such_group(database: &Name, group: &Name) -> Problem {
+    Problem::new(
+        Kind::NoSuchGroup,
+        format!("there is no group {group} in database {database}; PUT a position to make it"),
+    )
+}
+
+/// The name of a table, or what else there is to say of it.
+fn table_name(database: &Database, id: TableId) -> String {
+    let fold = database.replica().fold();
+    fold.state.tables().any(id).map_or_else(|| format!("number {id}"), |table| table.name.to_string())
 }
 
 /// The schema is not the one that was expected.
@@ -78,10 +92,14 @@ pub(super) fn of_failure(database: &Database, table: Option<&Name>, failure: Fai
 pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Refusal) -> Problem {
     let name = database.name();
     match refusal {
-        Refusal::ExpectedOffset { bucket, expected, actual, .. } => Problem::new(
+        Refusal::ExpectedOffset { table, bucket, expected, actual } => Problem::new(
             Kind::ExpectedOffset,
-            format!("bucket {bucket}: expected_offset is {expected}, but the next row gets offset {actual}"),
+            format!(
+                "table {}, bucket {bucket}: expected_offset is {expected}, but the next row gets offset {actual}",
+                table_name(database, *table)
+            ),
         )
+        .with("table", table_name(database, *table))
         .with("bucket", bucket.0)
         .with("expected", *expected)
         .with("actual", *actual),
@@ -111,10 +129,17 @@ pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Re
         Refusal::TableExists { .. } | Refusal::TableIdTaken { .. } => {
             Problem::new(Kind::Exists, "a table of this name was created meanwhile")
         }
-        Refusal::NoSuchTable { .. } => match table {
+        Refusal::NoSuchTable { table: id } => match table {
             Some(table) => no_such_table(name, table),
-            None => Problem::new(Kind::NoSuchTable, "the table was dropped meanwhile"),
+            None => Problem::new(
+                Kind::NoSuchTable,
+                format!("table {} was dropped meanwhile", table_name(database, *id)),
+            ),
         },
+        Refusal::ExpectedPosition { .. }
+        | Refusal::GroupGeneration { .. }
+        | Refusal::PositionBeyondTail { .. }
+        | Refusal::GroupsFull { .. } => of_group_refusal(database, refusal),
         Refusal::TableVersion { .. } => {
             Problem::new(Kind::SchemaChanged, "the table was altered meanwhile: describe it and send the changes again")
         }
@@ -125,5 +150,44 @@ pub(super) fn of_refusal(database: &Database, table: Option<&Name>, refusal: &Re
         | Refusal::Invalid { .. } => {
             Problem::internal(format!("the log refused an entry that this gateway made: {refusal:?}"))
         }
+    }
+}
+
+/// What a refusal about a group is called.
+fn of_group_refusal(database: &Database, refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::ExpectedPosition { group, table, actual } => {
+            expected_position(group, &table_name(database, *table), actual)
+        }
+        Refusal::GroupGeneration { group, actual: 0 } => no_such_group(database.name(), group),
+        Refusal::GroupGeneration { group, actual } => Problem::new(
+            Kind::ExpectedPosition,
+            format!("group {group} was deleted and made again: it has generation {actual}"),
+        )
+        .with("group", group.as_str())
+        .with("generation", *actual),
+        Refusal::PositionBeyondTail { table, bucket, offset, latest } => Problem::new(
+            Kind::BeyondTail,
+            format!(
+                "table {}, bucket {bucket}: position {offset}, but the next row gets offset {latest}",
+                table_name(database, *table)
+            ),
+        )
+        .with("table", table_name(database, *table))
+        .with("bucket", bucket.0)
+        .with("latest", *latest)
+        .with_outcome(Outcome::NotCommitted),
+        Refusal::GroupsFull { limit, max } => Problem::new(
+            Kind::TooLarge,
+            match limit {
+                GroupLimit::Groups => format!("a database has at most {max} groups: delete one first"),
+                GroupLimit::Tables => format!("a group stands in at most {max} tables: use another group"),
+                GroupLimit::Offsets => {
+                    format!("the groups of a database store at most {max} offsets: delete a group first")
+                }
+            },
+        )
+        .with("limit", *max),
+        other => Problem::internal(format!("not about a group: {other:?}")),
     }
 }

@@ -40,10 +40,20 @@ pub enum Bug {
     HedgeNewPutId,
     /// Rule 5 off for hedges: the second copy's 412 is a lost slot, unread (with [`Bug::NamesOff`] H-x2).
     HedgeLostIsLost,
+    /// The cache remembers a 404 (C-a).
+    CacheAbsence,
+    /// The cache takes what came of an object for all of it (C-l).
+    CacheLength,
     /// Rule 7 off: a table is altered whatever it has become meanwhile.
     AlterUnversioned,
     /// Rule 7 off: rows expire wherever the bucket begins meanwhile.
     ExpiryUnconditional,
+    /// Rule 2 off: a proposal that is refused keeps the entries before the refused one.
+    PartsApplied,
+    /// The expected position of a group is not compared.
+    ExpectedPositionOff,
+    /// Rule 7 off: a group takes writes of an earlier group of its name.
+    GenerationOff,
 }
 
 /// The set of planted bugs.

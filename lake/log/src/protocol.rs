@@ -34,8 +34,21 @@ pub struct FoldRules {
     pub producer_verdicts_max: usize,
     /// How long a dropped table is kept, by log time.
     pub dropped_kept: Duration,
+    /// How much groups may hold.
+    pub groups: GroupLimits,
     /// Bugs planted by a test; none in a shipped binary.
     pub planted: Planted,
+}
+
+/// What bounds the groups of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupLimits {
+    /// Groups of a database.
+    pub groups_max: usize,
+    /// Tables that a group stands in.
+    pub tables_max: usize,
+    /// Offsets that all groups of a database store together.
+    pub offsets_max: usize,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -53,6 +66,7 @@ impl Protocol {
             producer_idle_max: DAY.saturating_mul(7),
             producer_verdicts_max: 64,
             dropped_kept: DAY,
+            groups: GroupLimits { groups_max: 10_000, tables_max: 1_000, offsets_max: 1_000_000 },
             planted: Planted::NONE,
         },
     };

@@ -39,18 +39,21 @@ impl Drop for Gateway {
 impl Gateway {
     /// Starts a gateway on a store, on a free port, and reads its address off its banner.
     pub(crate) async fn start(store: &str) -> anyhow::Result<Self> {
+        // A TLS provider must be named before any HTTP client is made; another client of this process may have done so already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = reqwest::Client::builder().build()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["gateway", "--store", store, "--listen", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().context("starting a gateway")?;
-        let output = child.stdout.take().context("the gateway's output")?;
+        let child = command.spawn().context("starting a gateway")?;
+        let mut gateway = Self { child, url: String::new(), http };
+        let output = gateway.child.stdout.take().context("the gateway's output")?;
         let banner = tokio::task::spawn_blocking(move || {
             let mut output = BufReader::new(output);
             let mut line = String::new();
             output.read_line(&mut line).map(|_| (line, output))
         });
         let read = tokio::time::timeout(START_MAX, banner).await;
-        let mut gateway = Self { child, url: String::new(), http: reqwest::Client::new() };
         let (line, output) = read.context("the gateway says nothing")???;
         drop(tokio::task::spawn_blocking(move || std::io::copy(&mut { output }, &mut std::io::sink())));
         let url = line.split_whitespace().find(|word| word.starts_with("http://"));

@@ -4,6 +4,7 @@ mod ack;
 mod cold;
 mod tables;
 mod ingest;
+mod scan;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,9 @@ enum Verb {
     /// Cold starts on synthetic logs of 10^4, 10^5, … slots
     #[command(after_help = "Example: frazil bench cold 1000000")]
     Cold(cold::Args),
+    /// Reads from the tail ring, the cache and the store, beside plain GETs of the same bytes
+    #[command(after_help = "Example: frazil bench scan --store s3://bucket/prefix --rows 100000")]
+    Scan(scan::Args),
     /// A database of many tables: writing to a tenth of them each second, and a start
     #[command(after_help = "Example: frazil bench tables 10000 --written 1000 --seconds 120")]
     Tables(tables::Args),
@@ -38,6 +42,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::Ack(args) => ack::run(&args),
         Verb::Cold(args) => cold::run(&args),
+        Verb::Scan(args) => scan::run(&args),
         Verb::Tables(args) => tables::run(&args),
         Verb::Ingest(args) => ingest::run(&args),
     }

@@ -39,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     frazil consume clicks -f --from latest\n  \
+    frazil consume clicks --from -15m --where \"url LIKE '/buy%'\" -o csv\n  \
     frazil consume clicks --from 0:42,1:17 --columns id,__offset -o ndjson > clicks.ndjson\n\n\
     Rows of a bucket come in order; rows of different buckets in any. Ctrl-c prints the position to go on from.")]
 pub(crate) struct Args {
@@ -47,12 +48,18 @@ pub(crate) struct Args {
     /// Go on when the end is reached: print rows as they come
     #[arg(short, long)]
     follow: bool,
-    /// Where to begin: earliest, latest, an offset (42) or a position (0:42,1:17)
+    /// Where to begin: earliest, latest, an offset (42), a position (0:42,1:17), a time (2026-01-02T03:04:05Z) or how long ago (-15m)
     #[arg(long, value_name = "POSITION", default_value = "earliest", allow_hyphen_values = true)]
     from: String,
+    /// Begin where this group stands; --from is for buckets where it does not. Reading stores nothing: see `frazil group set`
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
     /// The columns, also __bucket, __offset and __timestamp; * is all of the table's own
     #[arg(long, value_name = "COLUMNS")]
     columns: Option<String>,
+    /// Only rows of which this SQL is true: id > 7 AND url LIKE '/buy%'
+    #[arg(long, visible_alias = "where", value_name = "SQL")]
+    filter: Option<String>,
     /// The most rows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
@@ -75,7 +82,7 @@ pub(crate) enum Format {
     Ndjson,
     /// One JSON array
     Json,
-    /// Not supported in this version
+    /// A header line, then a record a row
     Csv,
     /// An Arrow IPC stream
     Arrow,
@@ -171,8 +178,14 @@ impl<W: Write> Reader<W> {
         let mut request = self.client.request(Method::GET, &self.args.table.path(&["rows"]));
         request = request.query("from", from).query("format", self.sink.wire_format());
         request = request.query("limit", page.to_string());
+        if let Some(group) = self.args.group.as_ref().filter(|_| self.next.is_none()) {
+            request = request.query("group", group);
+        }
         if let Some(columns) = &self.args.columns {
             request = request.query("columns", columns);
+        }
+        if let Some(filter) = &self.args.filter {
+            request = request.query("filter", filter);
         }
         if let Some(bucket) = self.args.bucket {
             request = request.query("bucket", bucket.to_string());

@@ -1,4 +1,4 @@
-//! Pages of rows, printed as one whole: a table, lines, one JSON array, one Arrow stream.
+//! Pages of rows, printed as one whole: a table, lines, one JSON array, one CSV text, one Arrow stream.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Format;
 use crate::output::Grid;
+use crate::output::csv::Records;
 
 /// Where pages go.
 pub(super) struct Sink<W: Write> {
@@ -23,6 +24,10 @@ enum Kind {
     /// Whether a row was written.
     Json {
         begun: bool,
+    },
+    /// The header line, once it was written.
+    Csv {
+        header: Option<Vec<u8>>,
     },
     /// Its own writer, once the schema is known; it writes to memory, and from there on to `out`.
     Arrow(Option<StreamWriter<Vec<u8>>>),
@@ -38,9 +43,7 @@ impl<W: Write> Sink<W> {
             Format::Table => Kind::Table(Grid::default()),
             Format::Ndjson => Kind::Ndjson,
             Format::Json => Kind::Json { begun: false },
-            Format::Csv => {
-                anyhow::bail!("-o csv is not supported in this version: use ndjson, json or arrow")
-            }
+            Format::Csv => Kind::Csv { header: None },
             Format::Arrow => {
                 anyhow::ensure!(
                     !io::stdout().is_terminal(),
@@ -54,12 +57,16 @@ impl<W: Write> Sink<W> {
 
     /// The format to ask the gateway for.
     pub(super) fn wire_format(&self) -> &'static str {
-        if matches!(self.kind, Kind::Arrow(_)) { "arrow" } else { "ndjson" }
+        match self.kind {
+            Kind::Arrow(_) => "arrow",
+            Kind::Csv { .. } => "csv",
+            Kind::Table(_) | Kind::Ndjson | Kind::Json { .. } => "ndjson",
+        }
     }
 
-    /// Whether nothing would be printed. An Arrow page is never known to be empty before it is read.
+    /// Whether nothing would be printed. A page of Arrow or CSV is never known to be empty before it is read.
     pub(super) fn is_empty_page(&self, page: &[u8]) -> bool {
-        !matches!(self.kind, Kind::Arrow(_)) && page.trim_ascii().is_empty()
+        !matches!(self.kind, Kind::Arrow(_) | Kind::Csv { .. }) && page.trim_ascii().is_empty()
     }
 
     /// Prints a page; says how many rows it has.
@@ -88,6 +95,11 @@ impl<W: Write> Sink<W> {
                 }
                 rows
             }
+            Kind::Csv { header } => {
+                let (rows, bytes) = csv_page(header, page)?;
+                self.out.write_all(bytes)?;
+                rows
+            }
             Kind::Arrow(writer) => {
                 let (rows, bytes) = arrow_page(writer, page)?;
                 self.out.write_all(&bytes)?;
@@ -104,7 +116,7 @@ impl<W: Write> Sink<W> {
     /// If nobody reads.
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
         match &mut self.kind {
-            Kind::Table(_) | Kind::Ndjson => {}
+            Kind::Table(_) | Kind::Ndjson | Kind::Csv { .. } => {}
             Kind::Json { begun } => self.out.write_all(if *begun { b"]\n" } else { b"[]\n" })?,
             Kind::Arrow(writer) => {
                 if let Some(mut writer) = writer.take() {
@@ -129,6 +141,27 @@ impl Sink<Vec<u8>> {
 /// Lines that hold something.
 fn lines(page: &[u8]) -> impl Iterator<Item = &[u8]> {
     page.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty())
+}
+
+/// The rows of a page and what to print of it: its header only once.
+fn csv_page<'p>(header: &mut Option<Vec<u8>>, page: &'p [u8]) -> anyhow::Result<(usize, &'p [u8])> {
+    let first = Records::default().next(page).context("the answer has no header line")?;
+    let (names, rest) = page.split_at(first.bytes);
+    let (mut rows, mut left) = (0, rest);
+    while let Some(record) = Records::default().next(left) {
+        rows += usize::from(record.cells > 0 || first.cells == 1);
+        left = &left[record.bytes..];
+    }
+    match header {
+        None => {
+            *header = Some(names.to_vec());
+            Ok((rows, page))
+        }
+        Some(known) => {
+            anyhow::ensure!(known == names, "the table's columns changed: one CSV text cannot go on");
+            Ok((rows, rest))
+        }
+    }
 }
 
 /// Adds a page, a stream of its own, to the one stream; gives its rows and the bytes to print.
@@ -193,6 +226,15 @@ mod tests {
     }
 
     #[test]
+    fn pages_are_one_csv_text() {
+        let pages: [&[u8]; 3] = [b"id,s\n1,\"a\nb\"\n2,\n", b"id,s\n", b"id,s\n3,\"\"\n"];
+        let (rows, text) = print(Format::Csv, &pages);
+        assert_eq!(rows, [2, 0, 1]);
+        assert_eq!(String::from_utf8(text).unwrap(), "id,s\n1,\"a\nb\"\n2,\n3,\"\"\n");
+        assert_eq!(print(Format::Csv, &[b"s\n\nx\n"]).0, [2]);
+    }
+
+    #[test]
     fn pages_are_one_arrow_stream() {
         let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false)]));
         let page = |ids: Vec<i64>| {
@@ -215,6 +257,8 @@ mod tests {
         assert!(sink.write(b"7\n").is_err());
         let mut sink = Sink::new(Format::Arrow, Vec::new()).unwrap();
         assert!(sink.write(b"{}\n").is_err());
-        assert!(Sink::new(Format::Csv, Vec::new()).is_err());
+        let mut sink = Sink::new(Format::Csv, Vec::new()).unwrap();
+        sink.write(b"id\n1\n").unwrap();
+        assert!(sink.write(b"other\n1\n").is_err());
     }
 }

@@ -21,6 +21,9 @@ use crate::output::number::thousands;
 use crate::output::{self, Format, Listing, print_json};
 use crate::store_args;
 
+/// After so long the requests of a start no longer count much.
+const SHORT_SECONDS: f64 = 600.0;
+
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -104,8 +107,8 @@ fn subject(args: &Args) -> anyhow::Result<Subject> {
             retention_seconds: args.retention.as_secs_f64(),
         };
         let words = format!(
-            "{mb} MB/s over {} gateways with {} slot PUTs a second each, read {} times, kept {}",
-            args.gateways,
+            "{mb} MB/s over {} with {} slot PUTs a second each, read {} ×, kept {}",
+            gateways(args.gateways),
             args.puts_per_second,
             args.consumers,
             humantime::format_duration(args.retention)
@@ -134,13 +137,22 @@ fn subject(args: &Args) -> anyhow::Result<Subject> {
     })?;
     let (usage, seconds) = found.unwrap_or_default();
     let words = format!(
-        "{} gateways such as {}, at its rate over {}",
-        args.gateways,
+        "{} such as {}, at its rate over {}{}",
+        gateways(args.gateways),
         args.common.endpoint.url,
-        humantime::format_duration(Duration::try_from_secs_f64(seconds.round()).unwrap_or_default())
+        humantime::format_duration(Duration::try_from_secs_f64(seconds.round()).unwrap_or_default()),
+        if args.window.is_none() && seconds < SHORT_SECONDS {
+            " (short: its start counts much; --window leaves that out)"
+        } else {
+            ""
+        }
     );
     let usage = usage.times(f64::from(args.gateways));
     Ok(Subject { words, usage, stored_by_kind: Value::Null, load: None })
+}
+
+fn gateways(count: u32) -> String {
+    if count == 1 { "1 gateway".to_owned() } else { format!("{count} gateways") }
 }
 
 fn listing(bill: &Bill) -> Listing {

@@ -41,6 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     frazil produce clicks clicks.ndjson\n  \
+    frazil produce clicks clicks.csv.gz --create\n  \
     tail -f app.log.ndjson | frazil produce clicks\n\n\
     A request that is not answered is sent again under the same sequence number: no row is written twice, none is \
     lost. The same file sent again with the same --producer-id, --producer-epoch and batch sizes adds nothing either.")]
@@ -49,7 +50,7 @@ pub(crate) struct Args {
     table: TableName,
     /// The file; - or nothing is standard input
     file: Option<PathBuf>,
-    /// The format; found out from the first bytes if not given
+    /// The format; found out from the first bytes if not given (CSV: from the name). What is gzip or zstd is unpacked
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// The most rows of a request
@@ -83,6 +84,8 @@ pub(crate) enum Format {
     Json,
     /// An Arrow IPC stream or file
     Arrow,
+    /// A header line, then a record a row
+    Csv,
 }
 
 /// Produces a file.

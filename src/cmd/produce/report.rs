@@ -162,11 +162,12 @@ impl Totals {
         #[expect(clippy::cast_precision_loss, reason = "a rate is shown to three digits")]
         let rate = self.rows as f64 / took.as_secs_f64().max(1e-3);
         format!(
-            "{} rows  {}  {} rows/s  {} commits  p50 {}",
+            "{} rows  {}  {} rows/s  {} {}  p50 {}",
             thousands(self.rows),
             bytes(self.bytes),
             short(rate),
             thousands(self.commits),
+            if self.commits == 1 { "commit" } else { "commits" },
             seconds(self.quantile_seconds(0.5)),
         )
     }

@@ -159,6 +159,7 @@ impl Sender {
             Format::Ndjson => "application/x-ndjson",
             Format::Json => "application/json",
             Format::Arrow => "application/vnd.apache.arrow.stream",
+            Format::Csv => "text/csv",
         };
         let request = self.client.request(Method::POST, &self.table.path(&["rows"]));
         let request = if create { request.query("create", "true") } else { request };

@@ -19,7 +19,10 @@ const STAGES: [(&str, &str); 7] = [
         "rows wait for a flush: the pace of commits is the limit, so larger requests or more gateways help",
     ),
     ("token", "rows wait for the pace of commits: larger requests, or a higher pace, help"),
-    ("store", "the store's PUT is the slowest stage: compare it with the store's own latency above"),
+    (
+        "store",
+        "the store's PUT is the slowest stage: compare it with the store's own latency above, and with `frazil doctor`",
+    ),
     ("order", "commits wait for the slots before them: look for PUTs that were slow or sent again"),
     ("fold", "folding takes the most time: the gateway lacks processor time"),
     ("peer", "rows wait for another gateway: look at its status"),
@@ -327,7 +330,7 @@ mod tests {
               decode     0.5 ms  1.0 ms\n \
               store      20 ms   40 ms   slowest\n \
               total      50 ms   99 ms\n\n \
-              hint        the store's PUT is the slowest stage: compare it with the store's own latency above\n"
+              hint        the store's PUT is the slowest stage: compare it with the store's own latency above, and with `frazil doctor`\n"
         );
         assert_eq!(document["store"][1]["requests"], 992);
         assert_eq!(document["slowest_stage"], "store");

@@ -26,6 +26,7 @@ pub(super) async fn columns(file: &Path) -> anyhow::Result<String> {
         InputFormat::Ndjson => Format::Ndjson,
         InputFormat::Json => Format::Json,
         InputFormat::Arrow => Format::ArrowStream,
+        InputFormat::Csv => Format::Csv,
     };
     let columns = infer(format, &batch.body);
     let mut columns = columns.map_err(|problem| anyhow::anyhow!("{shown}: {}", problem.detail()))?;

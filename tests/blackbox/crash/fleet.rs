@@ -1,7 +1,7 @@
 //! Three gateways and a janitor on one bucket, any of them killed at any time: `just crash-fleet 50`.
 //!
 //! Writers go through all gateways at once (see `tests/checker`); a victim is drawn, killed with -9, and started again after a pause that
-//! is drawn too, so that at times several are dead together. `FRAZIL_CRASH_SEED` repeats the draws. With a binary of the feature
+//! is drawn too, so that at times several are dead together. `FRAZIL_CRASH_FLIGHT` adds writers by Flight, `FRAZIL_CRASH_SEED` repeats the draws. With a binary of the feature
 //! `scaled-protocol` in `FRAZIL_BIN`, and its variables set, checkpoints and trim happen under the kills too.
 
 use std::path::Path;
@@ -54,6 +54,22 @@ impl Member {
     }
 }
 
+/// All of them; a test that fails says what each wrote since it was started last.
+struct Fleet(Vec<Member>);
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for member in &mut self.0 {
+            let ended = member.process.as_mut().and_then(Process::ended);
+            let words = member.process.as_ref().map(Process::words).unwrap_or_default();
+            println!("{}, ended: {ended:?}: {words}", member.name);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_fleet_under_kill_9_loses_and_doubles_nothing() {
     let number = |name: &str, otherwise: u64| {
@@ -67,14 +83,11 @@ async fn a_fleet_under_kill_9_loses_and_doubles_nothing() {
     let addresses: Vec<String> = (0..GATEWAYS).map(|_| free_address()).collect();
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
-    let mut fleet: Vec<Member> = addresses
-        .iter()
-        .enumerate()
-        .map(|(n, address)| {
-            Member::new(format!("gateway {n}"), Start::new("gateway", &store).listen(address))
-        })
-        .collect();
-    fleet.push(Member::new("compactor".to_owned(), Start::new("compactor", &store)));
+    let gateways = addresses.iter().enumerate().map(|(n, address)| {
+        Member::new(format!("gateway {n}"), Start::new("gateway", &store).listen(address))
+    });
+    let mut fleet = Fleet(gateways.collect());
+    fleet.0.push(Member::new("compactor".to_owned(), Start::new("compactor", &store)));
 
     let scratch = tempfile::tempdir().expect("a temporary directory can be made");
     let journal = scratch.path().join("acks.jsonl");
@@ -82,8 +95,12 @@ async fn a_fleet_under_kill_9_loses_and_doubles_nothing() {
     let mut arguments = vec!["--journal", path(&journal), "--buckets", "3"];
     let writers = setting("FRAZIL_CRASH_WRITERS").unwrap_or_else(|| "4".to_owned());
     arguments.extend(["--writers", &writers]);
+    let flight = setting("FRAZIL_CRASH_FLIGHT").unwrap_or_default();
+    if !flight.is_empty() {
+        arguments.extend(["--flight", &flight]);
+    }
     let mut checker = Checker::start(&urls, seconds, &arguments);
-    let kills = kill_at_random(&mut fleet, &mut checker, count, seed).await;
+    let kills = kill_at_random(&mut fleet.0, &mut checker, count, seed).await;
     println!("fleet: seed {seed}, kills {}", kills.join(", "));
     let acked = checker.verdict(Duration::from_secs(300)).await;
     check_afterwards(&store, &journal, acked).await;
@@ -102,16 +119,19 @@ async fn kill_at_random(fleet: &mut [Member], checker: &mut Checker, count: u64,
             sleep_until(next.min(Instant::now() + Duration::from_millis(20))).await;
         }
         assert!(checker.runs(), "the checker ended before kill {n}: {}", checker.words());
-        let victim = random.random_range(0..fleet.len());
+        let alive: Vec<usize> = (0..fleet.len()).filter(|at| fleet[*at].process.is_some()).collect();
+        let drawn = random.random_range(0..fleet.len());
         let dead_for = Duration::from_millis(random.random_range(DEAD_MS));
+        // All may be dead: then the one that was drawn comes back only to be killed.
+        let victim = alive.get(drawn % alive.len().max(1)).copied().unwrap_or(drawn);
         let member = &mut fleet[victim];
-        // One that is dead is only dead for longer.
-        if member.process.is_some() {
-            let words = member.process.as_ref().map(Process::words).unwrap_or_default();
-            let ended = member.kill();
-            assert!(ended.is_none(), "{} had ended by itself ({ended:?}, seed {seed}): {words}", member.name);
-            killed[victim] += 1;
+        if member.process.is_none() {
+            member.process = Some(member.start.process());
         }
+        let words = member.process.as_ref().map(Process::words).unwrap_or_default();
+        let ended = member.kill();
+        assert!(ended.is_none(), "{} had ended by itself ({ended:?}, seed {seed}): {words}", member.name);
+        killed[victim] += 1;
         member.again = Instant::now() + dead_for;
     }
     while fleet.iter().any(|member| member.process.is_none()) {

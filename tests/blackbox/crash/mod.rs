@@ -1,5 +1,7 @@
 //! kill -9, again and again, under four writers: nothing that was acked is lost or doubled. `just crash file 20`, `just crash s3 20`.
 
+mod corrupt;
+mod exactly_once;
 mod fleet;
 
 use std::time::Duration;

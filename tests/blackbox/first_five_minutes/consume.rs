@@ -13,6 +13,7 @@ super::on_each_store!(
     rows_are_read_from_a_position_through_either_gateway,
     a_follower_sees_rows_of_either_gateway_within_a_second,
     a_long_poll_is_answered_by_a_row_written_elsewhere,
+    a_long_poll_for_one_row_is_answered_when_many_come_at_once,
     what_a_read_returns_a_write_accepts,
 );
 
@@ -91,6 +92,19 @@ async fn a_long_poll_is_answered_by_a_row_written_elsewhere(world: &World) {
     });
     assert_eq!(answer.ok(200), json!([{"key":2,"page":null}]), "{}", ack.0);
     assert!(ack.1.elapsed() < Duration::from_secs(1), "it took {:?} after the ack", ack.1.elapsed());
+}
+
+/// More rows than were asked for need no look at the tail; they must be seen all the same.
+async fn a_long_poll_for_one_row_is_answered_when_many_come_at_once(world: &World) {
+    let rows = world.visits().await;
+    let http = world.a.http.clone();
+    let path = format!("{rows}?from=0&limit=1&wait=10s&columns=key");
+    let waiting = tokio::spawn(async move { http.get(&path).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.a.http.post(&rows, r#"[{"key":1},{"key":2},{"key":3}]"#).await.ok(200);
+    let answer =
+        timeout(Duration::from_secs(5), waiting).await.expect("it is answered").expect("it does not panic");
+    assert_eq!(answer.ok(200), json!([{"key":1}]));
 }
 
 async fn what_a_read_returns_a_write_accepts(world: &World) {

@@ -89,6 +89,7 @@ def a_batch_that_does_not_fit_ends_the_stream_and_nothing_after_it_is_written():
     bad = pa.table({"id": [2, None], "url": ["b", "c"]}, schema=schema)
     last, error = put(path("strict"), [good, bad, good, good], schema)
     assert "invalid-rows" in str(error) and "row 1" in str(error), error
+    assert last is not None and last["batches"] == 1, last
     problem = json.loads(error.extra_info) if getattr(error, "extra_info", None) else None
     assert problem is None or problem["batch"] == 1, problem
     assert tail("strict") == 1, tail("strict")

@@ -16,7 +16,7 @@ const SCRIPT_MAX: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn the_script_of_the_docs_puts_gets_follows_and_resumes() {
-    let page = std::fs::read_to_string(repository("docs/flight.md")).expect("the page is there");
+    let page = std::fs::read_to_string(repository("docs/guide/flight.md")).expect("the page is there");
     let script = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
     let script = script.expect("the page has a script");
     assert!(script.lines().count() <= 25, "a script of about twenty lines");

@@ -8,12 +8,14 @@
 //! incarnation, clocks that jump or stand still (never all of them for long: rule 13), partitions from the store. Per request:
 //! latency, time-outs, 503, 409, lost answers, answers evaluated long before they are delivered, PUTs applied late, also after their
 //! sender was told an error or has died, and applied twice. Late PUTs into trimmed slots make ghosts. Per client: plain appends,
-//! idempotent producers that pipeline, retry anywhere, and raise their epoch, `expected_offset`, atomic writes, tables made and
+//! idempotent producers that pipeline, retry anywhere, and raise their epoch, `expected_offset`, atomic writes, groups whose workers store
+//! positions with their rows and compete, groups deleted and made again, tables made and
 //! dropped, strong reads, rows read back.
 //!
 //! **Judged**, at once ([`history`]): each acknowledged request is in the log, once, at its offsets; refused and expired ones never;
 //! a plain request at most once; a producer's rows in order; strong reads see everything that was in the log before them; no node's
-//! fold is another than the log's (nobody believed a ghost); no node stops; a second fold written from the rules' text agrees with
+//! fold is another than the log's (nobody believed a ghost); a position is stored over none but the expected one, and in no other generation of its group
+//! ([`history::groups`]); no node stops; a second fold written from the rules' text agrees with
 //! the first ([`history::reference`]). At the end: everybody gets on within a minute, the janitors get through a round, and a process that
 //! starts then reads back every row.
 //!

@@ -35,6 +35,11 @@ fn traffic(scenario: Scenario) -> Scenario {
     scenario.weigh(&SECONDS_ONLY).weigh(&[(Act::Stutter, 0), (Act::Clock, 0), (Act::Partition, 0)])
 }
 
+/// Rows read back, of segments too.
+fn reading_back(scenario: Scenario) -> Scenario {
+    Scenario { inline_bytes_max: 100, gateways: 4, ..scenario }.weigh(&[(Act::Consume, 40), (Act::Read, 20)])
+}
+
 /// Hand-overs in front.
 fn handing_over(scenario: Scenario) -> Scenario {
     traffic(scenario).weigh(&[(Act::HandOver, 60), (Act::Produce, 4)])
@@ -130,8 +135,13 @@ fn hedging(scenario: Scenario) -> Scenario {
     stormy(scenario).weigh(&[(Act::HandOver, 0), (Act::Plain, 60), (Act::Produce, 0), (Act::Freeze, 0)])
 }
 
+/// Workers of groups through several gateways.
+fn in_groups(scenario: Scenario) -> Scenario {
+    traffic(scenario).weigh(&[(Act::Group, 60), (Act::HandOver, 0)])
+}
+
 /// The traces: nineteen of the model, then those of what was built on it.
-pub(crate) const MUTANTS: [Mutant; 21] = [
+pub(crate) const MUTANTS: [Mutant; 26] = [
     Mutant {
         trace: "A-x1",
         bugs: &[Bug::NamesOff],
@@ -299,6 +309,46 @@ pub(crate) const MUTANTS: [Mutant; 21] = [
         kinds: &[Kind::Doubled],
         shape: None,
         lean: hedging,
+    },
+    Mutant {
+        trace: "C-a",
+        bugs: &[Bug::CacheAbsence],
+        story: "a cache remembers a 404: what was the tail once is the tail for ever",
+        kinds: &[Kind::StaleRead, Kind::Stuck],
+        shape: None,
+        lean: reading_back,
+    },
+    Mutant {
+        trace: "C-l",
+        bugs: &[Bug::CacheLength],
+        story: "a cache takes a part of a segment for all of it: the rest is read as cut short",
+        kinds: &[Kind::BytesGone, Kind::Stopped],
+        shape: None,
+        lean: reading_back,
+    },
+    Mutant {
+        trace: "G-x1",
+        bugs: &[Bug::PartsApplied],
+        story: "a request is taken entry by entry: its position is refused, its rows are in the log",
+        kinds: &[Kind::RefusedInLog],
+        shape: None,
+        lean: in_groups,
+    },
+    Mutant {
+        trace: "G-x2",
+        bugs: &[Bug::ExpectedPositionOff],
+        story: "the expected position is not compared: of two workers who read the same rows both store what they made of them",
+        kinds: &[Kind::LostUpdate],
+        shape: None,
+        lean: in_groups,
+    },
+    Mutant {
+        trace: "G-x3",
+        bugs: &[Bug::GenerationOff],
+        story: "the generation is not compared: a late write for a deleted group moves the one that was made after it",
+        kinds: &[Kind::ForeignGeneration],
+        shape: None,
+        lean: in_groups,
     },
 ];
 

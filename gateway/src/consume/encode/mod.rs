@@ -11,7 +11,7 @@ pub(crate) mod json;
 pub mod projection;
 #[cfg(test)]
 pub(crate) mod tests;
-mod text;
+pub(crate) mod text;
 
 use std::sync::Arc;
 
@@ -22,6 +22,13 @@ use frazil_log::schema::Column;
 use frazil_log::schema::arrow_form::arrow_field;
 
 use crate::error::Problem;
+
+/// A time as it stands in JSON: RFC 3339 with microseconds.
+pub(crate) fn timestamp_text(micros: i64) -> String {
+    let mut out = Vec::new();
+    text::push_timestamp(&mut out, micros, false, true);
+    String::from_utf8_lossy(&out).into_owned()
+}
 
 /// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::error::Kind;
 use crate::produce::decode::tests::{random, schema};
 use crate::produce::decode::{Format as Input, Limits, decode};
 
-/// An answer's batch: columns of a table's batch, and pseudo-columns as if it lay in bucket 3 from an offset on.
+/// An answer's batch: columns of a table's batch, and pseudo-columns as if it lay in bucket 0 from an offset on.
 pub(crate) fn assemble(
     batch: &RecordBatch,
     columns: &[OutputColumn],
@@ -25,7 +25,7 @@ pub(crate) fn assemble(
     let array = |source: &OutputColumn| -> ArrayRef {
         match source {
             OutputColumn::User(at) => Arc::clone(batch.column(*at)),
-            OutputColumn::Bucket => Arc::new(Int32Array::from_value(3, rows)),
+            OutputColumn::Bucket => Arc::new(Int32Array::from_value(0, rows)),
             OutputColumn::Offset => Arc::new(Int64Array::from_iter_values((start..).take(rows))),
             OutputColumn::Timestamp => {
                 Arc::new(TimestampMicrosecondArray::from_value(1_000_000, rows).with_timezone("UTC"))
@@ -95,7 +95,7 @@ fn pseudo_columns_stand_where_they_were_asked_for() {
     let json = Encoder::new(projection.columns().to_vec()).answer(Format::Json, &[batch]).unwrap();
     assert_eq!(
         String::from_utf8(json).unwrap(),
-        r#"[{"__op":"+I","url":"a","__timestamp":"1970-01-01T00:00:01.000000Z","__bucket":3}]"#
+        r#"[{"__op":"+I","url":"a","__timestamp":"1970-01-01T00:00:01.000000Z","__bucket":0}]"#
     );
 }
 

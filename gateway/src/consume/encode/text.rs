@@ -45,7 +45,7 @@ pub(super) fn push_time(out: &mut Vec<u8>, micros: i64) {
 }
 
 /// Adds `YYYY-MM-DDTHH:MM:SS.ffffff[fff]`, and `Z` behind it where the type has a zone.
-pub(super) fn push_timestamp(out: &mut Vec<u8>, value: i64, nanos: bool, zone: bool) {
+pub(crate) fn push_timestamp(out: &mut Vec<u8>, value: i64, nanos: bool, zone: bool) {
     let (per_s, digits) = if nanos { (1_000_000_000, 9) } else { (1_000_000, 6) };
     let seconds = value.div_euclid(per_s);
     push_date(out, seconds.div_euclid(S_PER_DAY));

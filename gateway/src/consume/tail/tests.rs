@@ -20,6 +20,10 @@ use frazil_log::store::{Op, Outcome, Store, StoreOptions};
 use proptest::prelude::*;
 
 use super::*;
+use crate::metrics::Metrics;
+use crate::produce::flush::{Act, BucketRows};
+use crate::produce::health::Health;
+use crate::produce::ingress::{Answer, Ingress, IngressOptions, Request};
 
 /// A slice of some table, at a place of its object, with so many rows of two columns.
 fn slice_at(body_offset: u64, rows: u32) -> Slice {
@@ -371,4 +375,55 @@ async fn what_is_not_fresh_is_read_in_columns_and_not_kept() {
         })
         .collect();
     assert_eq!(kept, (1..all).collect());
+}
+
+/// Through the ingress, inside the commit and in segments: the rows are in the ring before the fold wakes anybody.
+#[tokio::test]
+async fn what_an_ingress_wrote_is_in_the_ring_when_it_is_folded() {
+    for inline_bytes_max in [1 << 20, 0] {
+        let world = World::new().await;
+        let ring = TailRing::new(1 << 20, TailMetrics::default());
+        let replica = world.replica().clone();
+        let writer = WriterInfo {
+            incarnation: replica.env().ulid(),
+            version: "test".into(),
+            address: String::new(),
+            zone: String::new(),
+            put_p99_us: 0,
+        };
+        let options = IngressOptions { inline_bytes_max, ..IngressOptions::default() };
+        let health = Arc::new(Health::new(replica.env().clone()));
+        let ingress =
+            Ingress::start(replica.clone(), writer, options, health, Metrics::default(), ring.clone());
+        let rows = RecordBatch::try_new(
+            Arc::new(Schema::new(world.fields())),
+            vec![Arc::new(Int64Array::from_iter_values(0..10))],
+        );
+        let act = Act::Append(BucketRows {
+            table: TABLE,
+            bucket: Bucket(0),
+            schema: 0,
+            columns: vec![1],
+            codec: Codec::None,
+            rows: rows.unwrap(),
+            expected_offset: None,
+        });
+        let request = Request {
+            acts: vec![act],
+            producer: None,
+            request_hash: 0,
+            bytes: 80,
+            deadline: tokio::time::Instant::now() + Duration::from_secs(10),
+        };
+        let first = replica.next();
+        let follower = async {
+            replica.wait_for(first + 1).await;
+            let gets = world.gets();
+            (world.read(&ring, 0..10).await, world.gets() - gets)
+        };
+        let (answer, (read, gets)) = futures::join!(ingress.submit(request), follower);
+        assert!(matches!(answer, Ok(Answer::Accepted { .. })), "{answer:?}");
+        assert_eq!(read, (0..10).collect::<Vec<_>>());
+        assert_eq!((gets, ring.inner.metrics.decodes_total.get()), (0, 0));
+    }
 }

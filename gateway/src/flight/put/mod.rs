@@ -142,6 +142,7 @@ impl Put {
         let mut reading = Some(intake.next(Arc::clone(&target)).boxed());
         let (mut sent, mut done) = (0u64, 0u64);
         let batches_max = if self.producer.is_some() { PRODUCER_BATCHES_MAX } else { BATCHES_MAX };
+        let mut refused = None;
         while reading.is_some() || !in_flight.is_empty() {
             let room = in_flight.len() < batches_max && (bytes < BYTES_MAX || in_flight.is_empty());
             // What an expected offset is about, the batches behind it are about too.
@@ -159,9 +160,15 @@ impl Put {
                 }
                 Some(()) = OptionFuture::from(entering.as_mut()) => entering = None,
                 Some(read) = OptionFuture::from(reading.as_mut().filter(|_| may_read)) => {
-                    let Some((intake, batch)) = read.map_err(|problem| problem.with("batch", sent))? else {
-                        reading = None;
-                        continue;
+                    reading = None;
+                    let (intake, batch) = match read {
+                        Ok(Some(read)) => read,
+                        Ok(None) => continue,
+                        // What was sent before it is written, and told first.
+                        Err(problem) => {
+                            refused = Some(problem.with("batch", sent));
+                            continue;
+                        }
                     };
                     let held = batch_bytes(&batch.rows);
                     let (request, admission) = (self.request(&target, batch, sent)?, Admission::default());
@@ -175,7 +182,7 @@ impl Put {
                 }
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     fn request(&self, target: &Target, batch: Batch, number: u64) -> Result<Produce, Problem> {

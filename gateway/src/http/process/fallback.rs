@@ -12,13 +12,9 @@ use crate::error::{Kind, Problem};
 use crate::http::Doors;
 
 /// Routes of api.md that are not there yet. `{…}` stands for one part of a path, `{*…}` for the rest.
-pub(in crate::http) const PLANNED: [&str; 14] = [
-    "/v1/databases/{db}/tables/{table}/changes",
+pub(in crate::http) const PLANNED: [&str; 10] = [
     "/v1/databases/{db}/tables/{table}/lookup",
     "/v1/databases/{db}/tables/{table}/compact",
-    "/v1/databases/{db}/write",
-    "/v1/databases/{db}/groups",
-    "/v1/databases/{db}/groups/{group}",
     "/v1/sql",
     "/v1/queries",
     "/v1/queries/{id}",

@@ -96,7 +96,7 @@ impl Bodies {
     }
 
     /// Waits a moment for memory.
-    async fn reserve(&self, bytes: usize) -> Result<Held, Problem> {
+    pub(in crate::http) async fn reserve(&self, bytes: usize) -> Result<Held, Problem> {
         let memory = self.memory.take(bytes, Instant::now() + ADMISSION_WAIT).await;
         memory.ok_or_else(|| {
             Problem::new(Kind::Overloaded, "the gateway holds as many request bodies as its memory allows")

@@ -3,4 +3,5 @@
 pub(super) mod body;
 pub(super) mod encoding;
 pub(super) mod guard;
+pub(crate) mod json;
 pub(crate) mod params;

@@ -2,6 +2,7 @@
 //!
 //! One vocabulary for every door: a query string and the members of a JSON object (a Flight ticket) are the same parameters.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Query;
@@ -10,11 +11,14 @@ use frazil_log::id::{Bucket, Name, Offset};
 use frazil_log::schema::options::parse_duration;
 use serde_json::{Map, Value};
 
-use crate::app::{Consume, Producer, Table, TableList};
+use crate::app::{Consume, GroupList, Producer, Table, TableList};
 use crate::consume::encode::Format;
 use crate::consume::encode::projection::Projection;
+use crate::consume::filter::Filter;
+use crate::consume::follow::Style;
 use crate::consume::position::{From, Position};
 use crate::error::{Kind, Problem};
+use crate::produce::decode;
 
 /// Rows of an answer, if the client does not say.
 const LIMIT_DEFAULT: u64 = 1000;
@@ -31,9 +35,11 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// The longest `Producer-Id`, in bytes.
 const PRODUCER_ID_BYTES_MAX: usize = 128;
 
+/// The media type of server-sent events.
+pub(in crate::http) const EVENTS: &str = "text/event-stream";
+
 /// Parameters of api.md that are not there yet, on any route.
-const PLANNED: [&str; 9] =
-    ["filter", "group", "at", "at_least", "consistency", "op", "freshness", "database", "q"];
+const PLANNED: [&str; 6] = ["at_least", "consistency", "op", "freshness", "database", "q"];
 
 /// The parameters of a query string, each at most once.
 #[derive(Debug)]
@@ -148,6 +154,8 @@ pub(crate) struct ProduceParams {
     pub(crate) expected_offset: Option<ExpectedOffset>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) create: bool,
+    /// What the body is, whatever its Content-Type says.
+    pub(crate) format: Option<decode::Format>,
 }
 
 impl ProduceParams {
@@ -159,12 +167,10 @@ impl ProduceParams {
     pub(crate) fn read(mut params: Params) -> Result<Self, Problem> {
         let read = Self {
             bucket: params.bucket()?,
-            expected_offset: params.read("expected_offset", |text| match digits(text) {
-                Some(offset) => Ok(ExpectedOffset::Number(offset)),
-                None => text.parse().map(ExpectedOffset::Position),
-            })?,
+            expected_offset: params.read("expected_offset", ExpectedOffset::of)?,
             timeout: params.duration("timeout", TIMEOUT_MAX)?,
             create: params.flag("create")?,
+            format: params.read("format", decode::Format::named)?,
         };
         params.finish()?;
         if read.timeout == Some(Duration::ZERO) {
@@ -174,7 +180,34 @@ impl ProduceParams {
     }
 }
 
+/// The parameters of an atomic write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::http) struct WriteParams {
+    pub(in crate::http) timeout: Option<Duration>,
+    pub(in crate::http) create: bool,
+}
+
+impl WriteParams {
+    pub(in crate::http) fn of(uri: &Uri) -> Result<Self, Problem> {
+        let mut params = Params::of(uri)?;
+        let read = Self { timeout: params.duration("timeout", TIMEOUT_MAX)?, create: params.flag("create")? };
+        params.finish()?;
+        if read.timeout == Some(Duration::ZERO) {
+            return Err(Problem::malformed("timeout=0: a write takes longer than that"));
+        }
+        Ok(read)
+    }
+}
+
 impl ExpectedOffset {
+    /// An offset or a position.
+    pub(crate) fn of(text: &str) -> Result<Self, Problem> {
+        match digits(text) {
+            Some(offset) => Ok(Self::Number(offset)),
+            None => text.parse().map(Self::Position),
+        }
+    }
+
     /// The tails by bucket.
     pub(crate) fn resolve(&self, bucket: Option<Bucket>, buckets: u32) -> Result<Position, Problem> {
         match (self, bucket) {
@@ -195,18 +228,37 @@ impl ExpectedOffset {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsumeParams {
     pub(crate) from: From,
+    pub(crate) group: Option<Name>,
     pub(crate) bucket: Option<Bucket>,
     pub(crate) columns: String,
     pub(crate) limit: usize,
     pub(crate) bytes_max: usize,
     pub(crate) wait: Duration,
     pub(crate) follow: bool,
+    /// Events, which never end: where the last one that the client has seen was.
+    pub(crate) events: bool,
+    pub(crate) filter: Option<String>,
     pub(crate) format: Format,
 }
 
 impl ConsumeParams {
-    pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
-        Self::read(Params::of(uri)?, |asked, follow| answer_format(asked, headers, follow))
+    /// Reads the parameters of a URL; `columns` are those of an answer if the client does not say.
+    pub(crate) fn of(uri: &Uri, headers: &HeaderMap, columns: &str) -> Result<Self, Problem> {
+        let mut params = Params::of(uri)?;
+        if !params.pairs.iter().any(|(name, _)| name == "columns") {
+            params.pairs.push(("columns".to_owned(), columns.to_owned()));
+        }
+        let mut events = false;
+        let mut read = Self::read(params, |asked, follow| {
+            events = is_events(asked, headers);
+            if events { Ok(Format::Ndjson) } else { answer_format(asked, headers, follow) }
+        })?;
+        read.events = events;
+        if events && let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) {
+            let id = id.to_str().map_err(|_| Problem::malformed("header Last-Event-ID is not text"))?;
+            read.from = From::Position(id.parse()?);
+        }
+        Ok(read)
     }
 
     /// Reads the parameters, from wherever they came; the door knows which formats it answers in.
@@ -222,12 +274,15 @@ impl ConsumeParams {
         let asked = params.take("format");
         let read = Self {
             from: params.read("from", str::parse)?.unwrap_or(From::Earliest),
+            group: params.read("group", name)?,
             bucket: params.bucket()?,
             columns: params.take("columns").unwrap_or_else(|| "*".to_owned()),
             limit: usize::try_from(limit).map_err(|_| Problem::malformed("limit"))?,
             bytes_max: params.read("max_bytes", size)?.unwrap_or(BYTES_DEFAULT),
             wait: params.duration("wait", WAIT_MAX)?.unwrap_or_default(),
             follow,
+            events: false,
+            filter: params.take("filter"),
             format: format(asked.as_deref(), follow)?,
         };
         params.finish()?;
@@ -235,7 +290,18 @@ impl ConsumeParams {
     }
 }
 
+/// The parameters of a list of groups: those of a list of tables.
+pub(in crate::http) fn group_list(uri: &Uri) -> Result<GroupList, Problem> {
+    let TableList { prefix, after, limit } = table_list(uri)?;
+    Ok(GroupList { prefix, after, limit })
+}
+
 impl ConsumeParams {
+    /// How rows are written that never end.
+    pub(in crate::http) fn style(&self) -> Style {
+        if self.events { Style::Events } else { Style::Lines }
+    }
+
     /// What is asked of a table, and as which columns it is answered.
     pub(crate) fn ask(&self, table: &Table) -> Result<(Consume, Projection), Problem> {
         let buckets = table.spec.buckets;
@@ -246,6 +312,7 @@ impl ConsumeParams {
             check_buckets(position, buckets)?;
         }
         let projection = Projection::parse(&self.columns, &table.spec.schema)?;
+        let filter = self.filter.as_deref().map(|text| Filter::parse(text, &table.spec.schema));
         let request = Consume {
             database: table.database.clone(),
             table: table.name.clone(),
@@ -253,10 +320,12 @@ impl ConsumeParams {
             schema: table.spec.schema.id,
             columns: projection.sources().to_vec(),
             from: self.from.clone(),
+            group: self.group.clone(),
             bucket: self.bucket,
             limit: self.limit,
             bytes_max: self.bytes_max,
             wait: self.wait,
+            filter: filter.transpose()?.map(Arc::new),
         };
         Ok((request, projection))
     }
@@ -273,6 +342,14 @@ pub(crate) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
         return Err(Problem::malformed(format!("limit={limit}: from 1 to {LIMIT_MAX}")));
     }
     Ok(TableList { prefix, after, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
+}
+
+/// The parameter of `offsets`.
+pub(in crate::http) fn offsets_at(uri: &Uri) -> Result<Option<From>, Problem> {
+    let mut params = Params::of(uri)?;
+    let at = params.read("at", str::parse)?;
+    params.finish()?;
+    Ok(at)
 }
 
 /// Refuses any parameter.
@@ -336,6 +413,13 @@ pub(crate) fn producer(headers: &HeaderMap) -> Result<Option<Producer>, Problem>
     }))
 }
 
+/// Whether events are asked for: by `format`, else by the first of `Accept`.
+fn is_events(asked: Option<&str>, headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let first = accept.split([',', ';']).next().unwrap_or_default().trim();
+    asked.map_or_else(|| first.eq_ignore_ascii_case(EVENTS), |asked| asked == "sse")
+}
+
 /// The answer's format: `format`, else `Accept`, else JSON (when following: a row a line).
 fn answer_format(asked: Option<&str>, headers: &HeaderMap, follow: bool) -> Result<Format, Problem> {
     let default = if follow { Format::Ndjson } else { Format::Json };
@@ -344,16 +428,17 @@ fn answer_format(asked: Option<&str>, headers: &HeaderMap, follow: bool) -> Resu
         Some("ndjson") => Format::Ndjson,
         Some("arrow") => Format::ArrowStream,
         Some("csv") => Format::Csv,
-        Some("sse") => return Err(Problem::unsupported("format=sse is not supported in this version")),
         Some(other) => {
             return Err(Problem::unsupported(format!(
-                "format={other:?} is not known: json, ndjson, csv or arrow"
+                "format={other:?} is not known: json, ndjson, csv, arrow or sse"
             )));
         }
         None => accepted(headers, default)?,
     };
     if follow && format != Format::Ndjson {
-        return Err(Problem::unsupported("follow=true answers a row a line: use format=ndjson"));
+        return Err(Problem::unsupported(
+            "follow=true answers a row a line or an event a row: use format=ndjson or format=sse",
+        ));
     }
     Ok(format)
 }
@@ -375,7 +460,7 @@ fn accepted(headers: &HeaderMap, default: Format) -> Result<Format, Problem> {
         }
     }
     Err(Problem::unsupported(format!(
-        "Accept: {accept} is not supported in this version: JSON, NDJSON, CSV or an Arrow stream"
+        "Accept: {accept} is not supported in this version: JSON, NDJSON, CSV, an Arrow stream or text/event-stream"
     )))
 }
 

@@ -162,3 +162,65 @@ async fn a_failed_follow_never_looks_like_an_end() {
     assert!(cut.contains("transfer-encoding: chunked") && cut.contains("/errors/draining"), "{cut}");
     assert!(!cut.ends_with("0\r\n\r\n"), "the last chunk was sent as if all were well: {cut}");
 }
+
+/// What a stream of events sends, until so many blank lines.
+async fn events(door: &Door, path: &str, headers: &[(&str, &str)], blocks: usize) -> String {
+    let mut request = axum::http::Request::get(format!("/v1/databases/default/tables/{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = door.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut body = response.into_body().into_data_stream();
+    let mut text = String::new();
+    while text.matches("\n\n").count() < blocks {
+        text.push_str(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
+    }
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_carry_the_position_behind_their_row_and_go_on_from_there() {
+    let door = Door::with_clicks(Options::default()).await;
+    door.post("clicks/rows", ROWS).await;
+    let both = "id: 0:1\ndata: {\"id\":1,\"url\":\"a\"}\n\nid: 0:2\ndata: {\"id\":2,\"url\":\"b\"}\n\n";
+    assert_eq!(events(&door, "clicks/rows?format=sse", &[], 2).await, both);
+    let accept = ("accept", "text/event-stream");
+    assert_eq!(events(&door, "clicks/rows", &[accept], 2).await, both);
+    let id = ("last-event-id", "0:1");
+    let second = "id: 0:2\ndata: {\"id\":2}\n\n";
+    assert_eq!(events(&door, "clicks/rows?columns=id", &[accept, id], 1).await, second);
+    // At the tail there is a sign of life, and later another.
+    let beats = events(&door, "clicks/rows?format=sse&from=latest", &[], 2).await;
+    assert_eq!(beats, "id: 0:2\n: heartbeat\n\n".repeat(2));
+    let problem = door.send("GET clicks/rows?format=sse", "", &["Last-Event-ID: soon"]).await.problem();
+    assert!(problem.starts_with("400 malformed"), "{problem}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_end_with_the_problem_and_a_reset() {
+    let door = Door::with_clicks(Options::default()).await;
+    door.post("clicks/rows", ROWS).await;
+    *door.app.fail_later.lock() = Some(Problem::new(Kind::Trimmed, "gone").with("earliest", 7));
+    let url = "/v1/databases/default/tables/clicks/rows?format=sse&follow=true";
+    let request = axum::http::Request::get(url).body(Body::empty()).unwrap();
+    let mut body = door.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    body.next().await.unwrap().unwrap();
+    let last = body.next().await.unwrap().unwrap();
+    let last = std::str::from_utf8(&last).unwrap();
+    assert!(last.starts_with("event: error\ndata: {\"type\":\"/errors/trimmed\""), "{last}");
+    assert!(last.ends_with("}\n\n"), "{last}");
+    assert!(body.next().await.unwrap().is_err());
+    assert!(body.next().await.is_none());
+}
+
+#[tokio::test]
+async fn changes_of_a_log_table_are_its_rows() {
+    let door = Door::with_clicks(Options::default()).await;
+    door.post("clicks/rows", ROWS).await;
+    let changes = door.get("clicks/changes?from=snapshot").await;
+    assert_eq!(changes.body, r#"[{"__op":"+I","id":1,"url":"a"},{"__op":"+I","id":2,"url":"b"}]"#);
+    assert_eq!(changes.headers["frazil-next"], "0:2");
+    assert_eq!(door.get("clicks/changes?columns=id&format=csv&from=1").await.body, "id\n2\n");
+    assert!(door.get("clicks/changes?x=1").await.problem().starts_with("422 unsupported"));
+}

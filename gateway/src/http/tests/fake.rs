@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::app::{
-    Ack, Alter, Application, BucketOffsets, BucketRange, Consume, Database, Dropped, Ensured, Page, Produce,
-    Readiness, Table, TableList, Tables,
+    Ack, Alter, Application, BucketOffsets, BucketRange, Consume, Database, Dropped, Ensured, Group,
+    GroupList, Groups, Page, Produce, Readiness, StoreGroup, Table, TableList, Tables, Write, WriteAck,
 };
 use crate::consume::encode::tests::assemble;
 use crate::consume::position::{From, Position};
@@ -61,12 +61,7 @@ impl Fake {
         let (table, batches) =
             tables.get(request.table.as_str()).ok_or_else(|| no_such_table(&request.table))?;
         let latest = batches.iter().map(|batch| u64::try_from(batch.num_rows()).unwrap()).sum();
-        let from = match &request.from {
-            From::Earliest => 0,
-            From::Latest => latest,
-            From::Offset(offset) => *offset,
-            From::Position(position) => position.get(Bucket(0)).unwrap_or(0),
-        };
+        let from = begin(&request.from, latest);
         if from > latest {
             return Err(Problem::new(
                 Kind::BeyondTail,
@@ -100,6 +95,10 @@ impl Fake {
 
 fn no_such_table(table: &Name) -> Problem {
     Problem::new(Kind::NoSuchTable, format!("there is no table {table}"))
+}
+
+fn no_such_group(group: &Name) -> Problem {
+    Problem::new(Kind::NoSuchGroup, format!("there is no group {group}"))
 }
 
 fn check_database(database: &Name) -> Result<(), Problem> {
@@ -239,6 +238,39 @@ impl Application for Fake {
         Ok(vec![BucketOffsets { bucket: 0, earliest: 0, covered: None, latest: self.rows(table)? }])
     }
 
+    async fn write(&self, request: Write) -> Result<WriteAck, Problem> {
+        Err(Problem::internal(format!(
+            "{} tables: writes are tested before a real gateway",
+            request.parts.len()
+        )))
+    }
+
+    async fn groups(&self, _database: &Name, _list: GroupList) -> Result<Groups, Problem> {
+        Ok(Groups { groups: Vec::new(), next: None })
+    }
+
+    async fn group(&self, _database: &Name, group: &Name) -> Result<Group, Problem> {
+        Err(no_such_group(group))
+    }
+
+    async fn store_group(&self, request: StoreGroup) -> Result<Ensured<Group>, Problem> {
+        Err(no_such_group(&request.group))
+    }
+
+    async fn delete_group(
+        &self,
+        _database: &Name,
+        group: &Name,
+        _if_generation: Option<u64>,
+    ) -> Result<(), Problem> {
+        Err(no_such_group(group))
+    }
+
+    async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem> {
+        check_database(database)?;
+        Ok(Position([(Bucket(0), begin(&from, self.rows(table)?))].into()))
+    }
+
     async fn cluster(&self) -> Result<serde_json::Value, Problem> {
         Ok(serde_json::json!({"members": []}))
     }
@@ -253,5 +285,17 @@ impl Application for Fake {
 
     fn store(&self) -> String {
         "memory://".to_owned()
+    }
+}
+
+fn begin(from: &From, latest: u64) -> u64 {
+    match from {
+        From::Earliest => 0,
+        From::Latest => latest,
+        From::Offset(offset) => *offset,
+        From::Position(position) => position.get(Bucket(0)).unwrap_or(0),
+        // One row a second, the first at 0 s.
+        From::Time(time) => u64::try_from(time.div_euclid(1_000_000)).unwrap_or(0).min(latest),
+        From::Ago(_) => latest,
     }
 }

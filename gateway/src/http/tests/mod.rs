@@ -1,11 +1,14 @@
 //! The door, with a store in memory behind it: requests of each resource, and the routes against the document.
 
+mod alter;
 mod consume;
 mod fake;
+mod groups;
 mod packed;
 mod produce;
 mod requests;
 mod routes;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +17,20 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use fake::Fake;
+use frazil_log::commit::index::PageCache;
 use frazil_log::env::Env;
+use frazil_log::format::commit::WriterInfo;
+use frazil_log::protocol::Protocol;
+use frazil_log::store::{Store, StoreOptions};
 use serde_json::Value;
 use tower::ServiceExt;
 
 use super::{Options, router};
+use crate::consume::tail::{TailMetrics, TailRing};
+use crate::memory::{Ledger, Share};
+use crate::metrics::Metrics;
+use crate::produce::ingress::IngressOptions;
+use crate::service::{Gateway, Parts};
 
 /// Two rows of the table of most tests.
 const ROWS: &str = r#"[{"id":1,"url":"a"},{"id":2,"url":"b"}]"#;
@@ -43,6 +55,33 @@ impl Door {
     fn with(options: Options) -> Self {
         let app = Arc::new(Fake::default());
         Self { app: Arc::clone(&app), router: router(app, &Env::system(), options) }
+    }
+
+    /// Before a real gateway over a store in memory; its `app` is not asked.
+    async fn real() -> Self {
+        let env = Env::system();
+        let gateway = Gateway::new(Parts {
+            store: Store::open("memory://", &StoreOptions::default()).unwrap(),
+            env: env.clone(),
+            protocol: Protocol::SHIPPED,
+            writer: WriterInfo {
+                incarnation: env.ulid(),
+                version: "test".into(),
+                address: String::new(),
+                zone: String::new(),
+                put_p99_us: 0,
+            },
+            ingress: IngressOptions::default(),
+            reads: Share::new(64 << 20),
+            pages: PageCache::default(),
+            memory: Ledger::default(),
+            tail: TailRing::new(1 << 20, TailMetrics::default()),
+            registry: Arc::default(),
+            metrics: Metrics::default(),
+        });
+        gateway.start().await.unwrap();
+        let router = router(Arc::new(gateway), &env, Options::default());
+        Self { app: Arc::default(), router }
     }
 
     /// Sends `GET /path`, with a body and headers (`Name: value`) where they are given.

@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use frazil_log::schema::sql::parse_columns;
 use frazil_log::schema::{Column, Nested, Type};
 
 use super::Format;
 use super::errors::{Path, RowErrors, Stop};
+use super::json::otlp::COLUMNS;
 use super::json::{syntax_problem, utf8};
 use super::scan::{Scanner, Token};
 use crate::error::{Problem, RowErrorKind};
@@ -26,6 +28,7 @@ pub fn infer(format: Format, body: &Bytes) -> Result<Vec<Column>, Problem> {
         Format::Json | Format::Ndjson => infer_json(format, body),
         Format::ArrowStream => super::arrow_stream::infer(body),
         Format::Csv => super::csv::infer(body),
+        Format::Otlp => Ok(parse_columns(COLUMNS)?),
     }
 }
 

@@ -12,9 +12,10 @@
 pub(crate) mod arrow_stream;
 mod check;
 mod csv;
-mod errors;
+pub(crate) mod errors;
 pub mod infer;
 mod json;
+pub(crate) mod members;
 mod node;
 mod read;
 mod scan;
@@ -39,6 +40,8 @@ pub enum Format {
     ArrowStream,
     /// A header line, then a row a record.
     Csv,
+    /// OTLP logs as JSON. No media type tells them from other JSON: `format=otlp` does.
+    Otlp,
 }
 
 /// What decoding may take.
@@ -55,6 +58,23 @@ impl Default for Limits {
 }
 
 impl Format {
+    /// The format that the parameter `format` names.
+    ///
+    /// # Errors
+    /// `unsupported` for others.
+    pub fn named(name: &str) -> Result<Self, Problem> {
+        match name {
+            "json" => Ok(Self::Json),
+            "ndjson" => Ok(Self::Ndjson),
+            "csv" => Ok(Self::Csv),
+            "arrow" => Ok(Self::ArrowStream),
+            "otlp" => Ok(Self::Otlp),
+            other => Err(Problem::unsupported(format!(
+                "format={other:?} is not known: json, ndjson, csv, arrow or otlp"
+            ))),
+        }
+    }
+
     /// The format that a `Content-Type` names. A missing one, and what `curl -d` sends, is sniffed from the body.
     ///
     /// # Errors
@@ -110,6 +130,7 @@ pub fn decode(
         Format::Ndjson => json::decode_ndjson(body, schema, limits),
         Format::ArrowStream => arrow_stream::decode(body, schema, limits),
         Format::Csv => csv::decode(body, schema, limits),
+        Format::Otlp => json::decode_json(&json::otlp::rows(body, limits)?, schema, limits),
     }
 }
 

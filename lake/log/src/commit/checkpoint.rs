@@ -98,6 +98,7 @@ impl Replica {
             ));
         }
         self.fold_mut().settle(due.slot, found.pages.clone());
+        self.keep_own_page(due);
         Ok(())
     }
 

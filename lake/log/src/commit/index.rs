@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use futures::future;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::fold::{self, Fold};
+use super::fold::{self, DueCheckpoint, Fold};
 use super::open;
 use super::replica::{Replica, SlotRead};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
@@ -26,6 +27,9 @@ const CHECKPOINTS_LOOKED_AT_MAX: usize = 16;
 
 /// How many newer page lists a read goes on with, when pages are merged under it.
 const LISTS_TRIED_MAX: usize = 3;
+
+/// Page headers that are read ahead at once.
+const PAGES_AT_ONCE: usize = 8;
 
 /// Bytes of page headers and parts that are kept, about, unless somebody says how many.
 const PAGE_CACHE_BYTES_MAX: usize = 64 << 20;
@@ -160,6 +164,39 @@ impl Replica {
 
     fn page_key(&self, page: &PageRef) -> PageKey {
         (self.fold().state.identity().uuid, page.from, page.to)
+    }
+
+    /// Reads the directories of all listed pages that are not here yet, newest first, a few at once: so that the first read of a rare
+    /// table does not look into one page after the other. Half of the page cache is left for parts.
+    pub async fn warm_index(&self) {
+        let mut pages = self.fold().pages.clone();
+        pages.reverse();
+        let mut bytes_left = (self.page_cache().bytes_max / DECODED_FACTOR / 2) as u64;
+        pages.retain(|page| {
+            let most = page.bytes.min(PAGE_HEAD_BYTES);
+            let fits = most <= bytes_left;
+            bytes_left = bytes_left.saturating_sub(most);
+            fits
+        });
+        for some in pages.chunks(PAGES_AT_ONCE) {
+            for header in future::join_all(some.iter().map(|page| self.page_header(page))).await {
+                if let Err(error) = header {
+                    // Whoever needs the page reads it again, and is told.
+                    tracing::debug!(database = %self.database(), %error, "an index page could not be read ahead");
+                }
+            }
+        }
+    }
+
+    /// The page of a checkpoint that was made here need not be read to be known.
+    pub(super) fn keep_own_page(&self, due: &DueCheckpoint) {
+        let page =
+            PageRef { from: due.from, to: due.slot, level: 0, bytes: due.page.envelope.object_bytes() };
+        if let Ok((envelope, header)) =
+            PageHeader::decode("a page made here", &due.page.to_vec(), &page.slots())
+        {
+            self.page_cache().keep_header(self.page_key(&page), &Arc::new(LoadedHeader { envelope, header }));
+        }
     }
 
     async fn page_header(&self, page: &PageRef) -> Result<Arc<LoadedHeader>> {

@@ -2,15 +2,22 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::record_batch::RecordBatch;
+
 use super::committer::{Committer, CommitterOptions, Flush};
 use super::create::{Created, create_log};
 use super::replica::Replica;
 use crate::env::Env;
 use crate::format::commit::{Proposal, WriterInfo};
 use crate::format::entry::Entry;
-use crate::id::{Name, ProposalName, TableId};
+use crate::format::page::StreamKey;
+use crate::format::slice::{Codec, SliceOp};
+use crate::id::{Bucket, Name, ProposalName, Stream, TableId};
 use crate::protocol::Protocol;
+use crate::schema::arrow_form::arrow_schema;
 use crate::schema::ensure::{TableRequest, build};
+use crate::segment::{BodyBuilder, SliceMeta};
 use crate::state::verdict::{Fate, Refusal, Verdict};
 use crate::store::{Store, StoreOptions};
 
@@ -93,4 +100,81 @@ async fn a_thousand_slots_later_a_cold_start_begins_at_the_checkpoint() {
     let b = node(&store, &env).await;
     assert_eq!(b.replica().fold().folded(), a.replica().fold().folded());
     assert!(store.metrics().requests_total() - before < 40, "{}", store.metrics().requests_total() - before);
+}
+
+/// One row for each of some tables, in one slot.
+fn rows_of(tables: impl Iterator<Item = u64>, n: u64, base: u64, env: &Env) -> Flush {
+    let schema = arrow_schema(&spec_of_two_columns().schema);
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(Int64Array::from(vec![1])), Arc::new(StringArray::from(vec!["/home"]))];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+    let (mut builder, mut entries) = (BodyBuilder::new(), Vec::new());
+    for (table, slice) in tables.zip(0u32..) {
+        let meta = SliceMeta {
+            table: TableId(table),
+            bucket: Bucket(0),
+            stream: Stream::Rows,
+            schema: 0,
+            columns: vec![1, 2],
+            op: SliceOp::Append,
+            codec: Codec::None,
+            times: None,
+            source: None,
+        };
+        builder.push(meta, std::slice::from_ref(&batch)).unwrap();
+        entries.push(Entry::Appended { slice, first_row: 0, rows: 1, expected_offset: None });
+    }
+    let body = builder.finish();
+    let name = ProposalName { incarnation: env.ulid(), n };
+    let proposals = vec![Proposal { name, base, producer: None, request_hash: 0, entries }];
+    Flush { proposals, slices: body.slices, body: body.chunks, ..Flush::default() }
+}
+
+fn spec_of_two_columns() -> crate::schema::TableSpec {
+    let columns = Some("id BIGINT NOT NULL, url STRING".into());
+    build(&TableRequest { columns, ..TableRequest::default() }).unwrap()
+}
+
+#[tokio::test]
+async fn a_rare_table_among_ten_thousand_is_found_with_three_requests() {
+    let store = Store::open("memory://", &StoreOptions::default()).unwrap();
+    let (env, database) = (Env::system(), Name::new("default").unwrap());
+    create_log(&store, &database, &env, &writer(&env)).await.unwrap();
+    let mut protocol = Protocol::SHIPPED;
+    protocol.fold.checkpoint_slots = 10;
+    let open =
+        async || Replica::open(store.clone(), database.clone(), env.clone(), protocol.clone()).await.unwrap();
+    let a = Committer::new(open().await, writer(&env), CommitterOptions::default(), Arc::new(|_| {}));
+    for slot in 0..10u64 {
+        let creates = (slot * 1_000..(slot + 1) * 1_000).map(|table| {
+            let entry = create_table(table + 1, &format!("t{table}"), &env);
+            proposal(table, a.replica().next(), &env, entry)
+        });
+        a.write(Flush { proposals: creates.collect(), ..Flush::default() }).await.unwrap();
+    }
+    // Table 7 is written once, then the others, for three pages more.
+    a.write(rows_of([7].into_iter(), 1, a.replica().next(), &env)).await.unwrap();
+    for slot in 0..35u64 {
+        let busy = (0..200).map(|n| 100 + (slot * 200 + n) % 9_000);
+        a.write(rows_of(busy, 1, a.replica().next(), &env)).await.unwrap();
+        loop {
+            let due = a.replica().fold().due.first().cloned();
+            let Some(due) = due else { break };
+            a.replica().write_checkpoint(&due).await.unwrap();
+        }
+    }
+    let key = StreamKey { table: TableId(7), bucket: Bucket(0), stream: Stream::Rows };
+    let b = open().await;
+    assert!(b.fold().pages.len() >= 4, "{} pages", b.fold().pages.len());
+    b.warm_index().await;
+    for (who, replica) in [("who wrote", a.replica()), ("who started", &b)] {
+        let before = store.metrics().requests_total();
+        replica.confirm_tail().await.unwrap();
+        let places = replica.places(&key, 0..1).await.unwrap();
+        let requests = store.metrics().requests_total() - before;
+        assert!(requests <= 3, "{who}: {requests} requests to find one row");
+        assert_eq!(places.len(), 1);
+        replica.places(&key, 0..1).await.unwrap();
+        assert_eq!(store.metrics().requests_total() - before, requests, "found twice");
+    }
 }

@@ -285,6 +285,13 @@ impl Commit {
                 here.corrupt(&format!("the commit of slot {slot}"), format!("slot {}", commit.header.slot))
             );
         }
+        let features = commit.header.features();
+        if envelope.features != features {
+            let here = Reader::new(object, 16, &[]);
+            return Err(
+                here.corrupt(&format!("feature bits {features:#x}"), format!("{:#x}", envelope.features))
+            );
+        }
         let end = commit.header.slices.iter().filter(|slice| slice.home == SliceHome::Here);
         if let Some(slice) = end.clone().find(|slice| slice.object_range(0).end > envelope.body_bytes) {
             return Err(here.corrupt(

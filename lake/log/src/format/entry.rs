@@ -5,7 +5,8 @@
 //!   0x01.. the database     0101 created · 0102 dropped · 0103 created again
 //!   0x02.. tables           0201 created · 0202 dropped · 0203 altered · 0204 restored
 //!   0x03.. rows             0301 appended · 0302 rolled up · 0303 expired
-//!   0x04.. positions   0x05.. members   0x06.. claims, changelog   0x07.. lake      (not given out yet)
+//!   0x04.. groups           0401 positions stored · 0402 deleted
+//!   0x05.. members   0x06.. claims, changelog   0x07.. lake      (not given out yet)
 //! ```
 //!
 //! Any entry may take effect late, so each carries its precondition (rule 7). A kind that this version does not know stops the
@@ -13,7 +14,8 @@
 
 use serde::Serialize;
 
-use super::envelope::FEATURE_AMENDMENTS;
+use super::envelope::{FEATURE_AMENDMENTS, FEATURE_GROUPS};
+use super::positions::StoredPosition;
 use super::spec;
 use super::wire::{Reader, Writer};
 use crate::error::Result;
@@ -110,6 +112,22 @@ pub enum Entry {
         /// The first offset that is kept afterwards.
         to: Offset,
     },
+    /// A group stands at these positions; it comes to be if it is not there.
+    PositionsStored {
+        /// The group.
+        group: Name,
+        /// Taken only if the group has this generation; 0: only if there is no group of this name.
+        generation: u64,
+        /// Where it stands, each table once; buckets that are not named stay as they are.
+        positions: Vec<StoredPosition>,
+    },
+    /// A group goes; a later one of the same name has another generation.
+    GroupDeleted {
+        /// The group.
+        group: Name,
+        /// Taken only if the group has this generation.
+        generation: u64,
+    },
 }
 
 /// A slice that a roll-up wrote.
@@ -131,6 +149,8 @@ const TABLE_RESTORED: u16 = 0x0204;
 const APPENDED: u16 = 0x0301;
 const ROLLED_UP: u16 = 0x0302;
 const ROWS_EXPIRED: u16 = 0x0303;
+const POSITIONS_STORED: u16 = 0x0401;
+const GROUP_DELETED: u16 = 0x0402;
 
 /// The least bytes of an encoded entry.
 pub(crate) const ENTRY_BYTES_MIN: usize = 3;
@@ -148,6 +168,8 @@ impl Entry {
             Self::Appended { .. } => APPENDED,
             Self::RolledUp { .. } => ROLLED_UP,
             Self::RowsExpired { .. } => ROWS_EXPIRED,
+            Self::PositionsStored { .. } => POSITIONS_STORED,
+            Self::GroupDeleted { .. } => GROUP_DELETED,
         }
     }
 
@@ -157,6 +179,7 @@ impl Entry {
             Self::TableAltered { .. } | Self::TableRestored { .. } | Self::RowsExpired { .. } => {
                 FEATURE_AMENDMENTS
             }
+            Self::PositionsStored { .. } | Self::GroupDeleted { .. } => FEATURE_GROUPS,
             _ => 0,
         }
     }
@@ -173,7 +196,9 @@ impl Entry {
             | Self::TableDropped { .. }
             | Self::TableAltered { .. }
             | Self::TableRestored { .. }
-            | Self::RowsExpired { .. } => Vec::new(),
+            | Self::RowsExpired { .. }
+            | Self::PositionsStored { .. }
+            | Self::GroupDeleted { .. } => Vec::new(),
         }
     }
 
@@ -236,6 +261,16 @@ impl Entry {
                 w.varint(*from);
                 w.varint(*to);
             }
+            Self::PositionsStored { group, generation, positions } => {
+                w.text(group.as_str());
+                w.varint(*generation);
+                w.count(positions.len());
+                positions.iter().for_each(|position| position.encode(w));
+            }
+            Self::GroupDeleted { group, generation } => {
+                w.text(group.as_str());
+                w.varint(*generation);
+            }
         }
     }
 
@@ -282,6 +317,12 @@ impl Entry {
                 from: r.varint()?,
                 to: r.varint()?,
             },
+            POSITIONS_STORED => Self::PositionsStored {
+                group: name(&mut r)?,
+                generation: r.varint()?,
+                positions: r.sequence(3, StoredPosition::decode)?,
+            },
+            GROUP_DELETED => Self::GroupDeleted { group: name(&mut r)?, generation: r.varint()? },
             other => return Err(here.unknown("an entry of kind", format!("{other:#06x}"))),
         };
         r.finish()?;

@@ -72,11 +72,14 @@ impl ObjectKind {
     }
 }
 
+/// Groups: their entries in a commit; in a checkpoint their record in the state, or refusals about them.
+pub const FEATURE_GROUPS: u64 = 1 << 0;
+
 /// Tables that were altered or restored, rows that expired: their entries in a commit, their traces in a checkpoint's state.
 pub const FEATURE_AMENDMENTS: u64 = 1 << 1;
 
 /// Feature bits that this program knows, in commits and checkpoints; other objects have none.
-pub const FEATURES_KNOWN: u64 = FEATURE_AMENDMENTS;
+pub const FEATURES_KNOWN: u64 = FEATURE_GROUPS | FEATURE_AMENDMENTS;
 
 /// What an envelope says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]

@@ -15,6 +15,7 @@ pub mod entry;
 pub mod envelope;
 mod hex;
 pub mod page;
+pub mod positions;
 pub mod segment;
 pub mod slice;
 pub(crate) mod spec;

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -16,6 +18,7 @@ use crate::format::commit::{Commit, CommitHeader, ProducerStamp, Proposal, Write
 use crate::format::entry::Entry;
 use crate::format::envelope::{ENVELOPE_BYTES, Envelope};
 use crate::format::page::{PageHeader, decode_page, seal_page};
+use crate::format::positions::{ExpectedPosition, StoredPosition};
 use crate::format::segment::SegmentHeader;
 use crate::format::slice::{BatchLayout, Codec, ColumnChunk, Slice, SliceHome, SliceOp};
 use crate::format::wire::{Reader, Writer};
@@ -273,6 +276,19 @@ fn about(state: &State) -> CommitHeader {
         let stamp = ProducerStamp { id: id.to_owned(), epoch: producer.epoch, seq: producer.next };
         proposals
             .push(Proposal { producer: Some(stamp), ..proposal(90, next, vec![Entry::DatabaseDropped]) });
+    }
+    for (n, (group, known)) in (92..).step_by(2).zip(state.groups().iter().take(4)) {
+        let offsets = BTreeMap::from([(Bucket(0), 1)]);
+        let at = |table: &TableId| StoredPosition {
+            table: *table,
+            offsets: offsets.clone(),
+            expected: ExpectedPosition::Nothing,
+        };
+        let (group, generation) = (group.clone(), known.generation);
+        let positions = known.positions.keys().map(at).collect();
+        let stored = Entry::PositionsStored { group: group.clone(), generation, positions };
+        proposals.push(proposal(n, next, vec![stored]));
+        proposals.push(proposal(n + 1, next, vec![Entry::GroupDeleted { group, generation }]));
     }
     proposals.push(proposal(91, next, vec![Entry::DatabaseCreated]));
     writer(next, state.identity().uuid, proposals, slices)

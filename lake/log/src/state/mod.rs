@@ -10,9 +10,10 @@
 //! * commit time never falls (rule 13);
 //! * the fold is total: bad input is a refusal (rule 8).
 //!
-//! Start reading at [`State::apply`], then [`proposal`] (how a proposal is judged), [`producers`], [`names`], [`tables`].
+//! Start reading at [`State::apply`], then [`proposal`] (how a proposal is judged), [`producers`], [`names`], [`tables`], [`groups`].
 
 mod amendments;
+pub mod groups;
 pub mod names;
 pub mod producers;
 pub mod proposal;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
+use self::groups::Groups;
 use self::names::Names;
 use self::producers::{Admission, Producers};
 use self::proposal::{Effect, Placed};
@@ -36,13 +38,14 @@ use self::verdict::{Acceptance, Fate, Refusal, Verdict};
 use crate::error::{Error, Result};
 use crate::format::commit::{Commit, CommitHeader, ProducerStamp, Proposal};
 use crate::format::entry::{self, Entry};
-use crate::format::envelope::FEATURE_AMENDMENTS;
+use crate::format::envelope::{FEATURE_AMENDMENTS, FEATURE_GROUPS};
 use crate::format::wire::{Reader, Writer};
 use crate::id::{Name, ProposalName, Slot, TimeMicros, Ulid, Uuid};
 use crate::planted::Bug;
 use crate::protocol::FoldRules;
 
-/// The tags of the families that came later: 1 groups, 2 amendments of tables.
+/// The tags of the families that came later.
+const GROUPS: u8 = 1;
 const AMENDMENTS: u8 = 2;
 
 /// Which log this is; said once, in slot 0.
@@ -71,6 +74,7 @@ pub struct State {
     tables: Tables,
     producers: Producers,
     names: Names,
+    groups: Groups,
     rules: FoldRules,
 }
 
@@ -124,6 +128,7 @@ impl State {
             tables: Tables::default(),
             producers: Producers::default(),
             names: Names::default(),
+            groups: Groups::default(),
             rules,
         };
         let accepted = Verdict::Accepted(Acceptance { slot: 0, appended: Vec::new() });
@@ -156,7 +161,8 @@ impl State {
         self.names.forget_before(header.slot, self.rules.window_slots);
         self.producers.forget_idle(self.time, &self.rules);
         let kept = i64::try_from(self.rules.dropped_kept.as_micros()).unwrap_or(i64::MAX);
-        self.tables.forget_dropped_before(self.time.saturating_sub(kept));
+        let forgotten = self.tables.forget_dropped_before(self.time.saturating_sub(kept));
+        self.groups.forget_tables(&forgotten);
         let (mut fates, mut placed, mut moved) = (Vec::new(), Vec::new(), Vec::new());
         for proposal in &header.proposals {
             let fate = self.fold_proposal(header, proposal, &mut placed, &mut moved);
@@ -231,23 +237,41 @@ impl State {
         moved: &mut Vec<Placed>,
     ) -> Verdict {
         match proposal::judge(self, header, proposal) {
-            Err(refusal) => Verdict::Refused(refusal),
+            Err(refusal) => {
+                if self.rules.planted.has(Bug::PartsApplied) {
+                    let effects = proposal::judge_until_refused(self, header, proposal);
+                    self.take_and_tell(effects, header.slot, placed, moved);
+                }
+                Verdict::Refused(refusal)
+            }
             Ok(effects) => {
                 let appended = proposal::appended(&effects);
-                self.take(&effects, header.slot, self.time);
-                for effect in effects {
-                    match effect {
-                        Effect::Append(one) => placed.push(one),
-                        Effect::RollUp { parts, .. } => moved.extend(parts),
-                        Effect::DatabaseAlive(_)
-                        | Effect::CreateTable { .. }
-                        | Effect::DropTable(_)
-                        | Effect::AlterTable { .. }
-                        | Effect::RestoreTable(_)
-                        | Effect::Expire { .. } => {}
-                    }
-                }
+                self.take_and_tell(effects, header.slot, placed, moved);
                 Verdict::Accepted(Acceptance { slot: header.slot, appended })
+            }
+        }
+    }
+
+    fn take_and_tell(
+        &mut self,
+        effects: Vec<Effect<'_>>,
+        slot: Slot,
+        placed: &mut Vec<Placed>,
+        moved: &mut Vec<Placed>,
+    ) {
+        self.take(&effects, slot, self.time);
+        for effect in effects {
+            match effect {
+                Effect::Append(one) => placed.push(one),
+                Effect::RollUp { parts, .. } => moved.extend(parts),
+                Effect::DatabaseAlive(_)
+                | Effect::CreateTable { .. }
+                | Effect::DropTable(_)
+                | Effect::AlterTable { .. }
+                | Effect::RestoreTable(_)
+                | Effect::Expire { .. }
+                | Effect::StorePositions { .. }
+                | Effect::DeleteGroup(_) => {}
             }
         }
     }
@@ -329,6 +353,11 @@ impl State {
         &self.names
     }
 
+    /// The groups.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
     /// The numbers that it folds by.
     pub fn rules(&self) -> &FoldRules {
         &self.rules
@@ -359,6 +388,10 @@ impl State {
         w.record(|w| self.producers.encode(w));
         w.record(|w| self.names.encode(w));
         // Families that came later: a tag and a record each, tags ascending, only those that have something to say.
+        if !self.groups.is_untouched() {
+            w.u8(GROUPS);
+            w.record(|w| self.groups.encode(w));
+        }
         if self.is_amended() {
             w.u8(AMENDMENTS);
             w.record(|w| amendments::encode(&self.tables, w));
@@ -372,7 +405,10 @@ impl State {
 
     /// The feature bits that a reader of its bytes must know.
     pub fn features(&self) -> u64 {
-        if self.is_amended() { FEATURE_AMENDMENTS } else { 0 }
+        let amendments = if self.is_amended() { FEATURE_AMENDMENTS } else { 0 };
+        let groups = if self.groups.is_untouched() { 0 } else { FEATURE_GROUPS };
+        let refusals = self.names.iter().fold(0, |bits, (_, _, fate)| bits | fate.features());
+        amendments | groups | refusals | self.producers.features()
     }
 
     /// Reads canonical bytes, which begin at byte `at` of `object`.
@@ -403,6 +439,7 @@ impl State {
             decoded
         };
         let mut last_tag = None;
+        let mut groups = Groups::default();
         while r.remaining() > 0 {
             let (here, tag) = r.tag()?;
             if Some(tag) <= last_tag {
@@ -410,6 +447,11 @@ impl State {
             }
             last_tag = Some(tag);
             match tag {
+                GROUPS => {
+                    let mut record = r.record()?;
+                    groups = Groups::decode(&mut record, &tables)?;
+                    record.finish()?;
+                }
                 AMENDMENTS => {
                     let mut record = r.record()?;
                     amendments::decode(&mut tables, &mut record)?;
@@ -430,6 +472,7 @@ impl State {
             tables,
             producers,
             names,
+            groups,
             rules,
         })
     }

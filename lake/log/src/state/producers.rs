@@ -136,6 +136,12 @@ impl Producers {
         self.by_time.insert((time, stamp.id.clone()));
     }
 
+    /// The feature bits that a reader of the remembered verdicts must know.
+    pub(super) fn features(&self) -> u64 {
+        let verdicts = self.by_id.values().flat_map(|producer| &producer.recent);
+        verdicts.fold(0, |bits, remembered| bits | remembered.verdict.features())
+    }
+
     pub(super) fn forget_idle(&mut self, now: TimeMicros, rules: &FoldRules) {
         let idle = i64::try_from(rules.producer_idle_max.as_micros()).unwrap_or(i64::MAX);
         while let Some((time, id)) = self.by_time.first().cloned()

@@ -3,7 +3,7 @@
 //! Invariants: an id is given once; at most one live table has a name; a bucket's `next`, `rolled` and `earliest` never go back,
 //! `rolled ≤ next` and `earliest ≤ next`; the ids of a table's schemas ascend, the last is the spec's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -105,6 +105,11 @@ impl Tables {
         self.by_id.values()
     }
 
+    /// A table by its id, live or dropped and still kept.
+    pub fn any(&self, id: TableId) -> Option<&Table> {
+        self.by_id.get(&id)
+    }
+
     /// The live tables by name.
     pub fn by_name(&self) -> impl Iterator<Item = &Table> {
         self.by_name.values().filter_map(|id| self.by_id.get(id))
@@ -185,11 +190,15 @@ impl Tables {
         }
     }
 
-    /// Forgets tables that were dropped before `time`.
-    pub(super) fn forget_dropped_before(&mut self, time: TimeMicros) {
-        if self.by_id.len() > self.by_name.len() {
-            self.by_id.retain(|_, table| table.dropped.is_none_or(|dropped| dropped >= time));
+    /// Forgets tables that were dropped before `time`; tells which.
+    pub(super) fn forget_dropped_before(&mut self, time: TimeMicros) -> BTreeSet<TableId> {
+        if self.by_id.len() == self.by_name.len() {
+            return BTreeSet::new();
         }
+        let old = self.by_id.values().filter(|table| table.dropped.is_some_and(|dropped| dropped < time));
+        let forgotten: BTreeSet<TableId> = old.map(|table| table.id).collect();
+        forgotten.iter().for_each(|id| drop(self.by_id.remove(id)));
+        forgotten
     }
 
     pub(super) fn encode(&self, w: &mut Writer) {

@@ -1,10 +1,15 @@
 //! Verdicts: the one answer that the fold gives to each proposal.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::format::entry;
+use crate::format::envelope::FEATURE_GROUPS;
+use crate::format::positions::{decode_known, encode_known};
 use crate::format::wire::{Reader, Writer};
-use crate::id::{Bucket, Offset, SchemaId, Slot, TableId};
+use crate::id::{Bucket, Name, Offset, SchemaId, Slot, TableId};
 
 /// What became of a proposal in a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -149,17 +154,87 @@ pub enum Refusal {
         /// Which check.
         check: u16,
     },
+    /// The group stands elsewhere in a table.
+    ExpectedPosition {
+        /// The group.
+        group: Name,
+        /// The table.
+        table: TableId,
+        /// What is stored of the buckets that were expected, or of the table where nothing was: at most 64.
+        actual: BTreeMap<Bucket, Option<Offset>>,
+    },
+    /// The group is not the one that was meant. It is about this copy only: the gateway looked the generation up.
+    GroupGeneration {
+        /// The group.
+        group: Name,
+        /// Its generation now; 0: there is no such group.
+        actual: u64,
+    },
+    /// A position is beyond the bucket's next offset.
+    PositionBeyondTail {
+        /// The table.
+        table: TableId,
+        /// The bucket.
+        bucket: Bucket,
+        /// What was to be stored.
+        offset: Offset,
+        /// The bucket's next offset.
+        latest: Offset,
+    },
+    /// The groups would hold too much.
+    GroupsFull {
+        /// Of what.
+        limit: GroupLimit,
+        /// How much they may.
+        max: u64,
+    },
+}
+
+/// A bound of [`crate::protocol::GroupLimits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupLimit {
+    /// Groups of the database.
+    Groups = 1,
+    /// Tables of the group.
+    Tables = 2,
+    /// Offsets of all groups.
+    Offsets = 3,
 }
 
 impl Refusal {
     /// Whether it is about this copy of the request only: the same request may come again under a new name, and its
     /// sequence is not used up (rule 3).
     pub fn is_of_copy(&self) -> bool {
-        matches!(self, Self::Expired | Self::TableIdTaken { .. } | Self::TableExists { .. })
+        matches!(
+            self,
+            Self::Expired
+                | Self::TableIdTaken { .. }
+                | Self::TableExists { .. }
+                | Self::GroupGeneration { .. }
+        )
+    }
+
+    fn features(&self) -> u64 {
+        match self {
+            Self::ExpectedPosition { .. }
+            | Self::GroupGeneration { .. }
+            | Self::PositionBeyondTail { .. }
+            | Self::GroupsFull { .. } => FEATURE_GROUPS,
+            _ => 0,
+        }
     }
 }
 
 impl Fate {
+    /// The feature bits that a reader of it must know.
+    pub(super) fn features(&self) -> u64 {
+        match self {
+            Self::Decided { verdict, .. } => verdict.features(),
+            Self::Forgotten | Self::Gap { .. } => 0,
+        }
+    }
+
     pub(crate) fn encode(&self, w: &mut Writer) {
         match self {
             Self::Decided { verdict, duplicate } => {
@@ -190,6 +265,13 @@ impl Fate {
 }
 
 impl Verdict {
+    pub(super) fn features(&self) -> u64 {
+        match self {
+            Self::Accepted(_) => 0,
+            Self::Refused(refusal) => refusal.features(),
+        }
+    }
+
     pub(crate) fn encode(&self, w: &mut Writer) {
         match self {
             Self::Accepted(acceptance) => {
@@ -251,6 +333,21 @@ impl Refusal {
             Self::TableVersion { table, current } => (16, vec![table.0, *current]),
             Self::NotDropped { table } => (17, vec![table.0]),
             Self::ExpiryStale { earliest } => (18, vec![*earliest]),
+            Self::ExpectedPosition { group, table, actual } => {
+                w.u8(20);
+                w.text(group.as_str());
+                w.varint(table.0);
+                return encode_known(actual, w);
+            }
+            Self::GroupGeneration { group, actual } => {
+                w.u8(21);
+                w.text(group.as_str());
+                return w.varint(*actual);
+            }
+            Self::PositionBeyondTail { table, bucket, offset, latest } => {
+                (22, vec![table.0, u64::from(bucket.0), *offset, *latest])
+            }
+            Self::GroupsFull { limit, max } => (23, vec![*limit as u64, *max]),
         };
         w.u8(tag);
         numbers.into_iter().for_each(|number| w.varint(number));
@@ -282,7 +379,32 @@ impl Refusal {
             16 => Self::TableVersion { table: TableId(r.varint()?), current: r.varint()? },
             17 => Self::NotDropped { table: TableId(r.varint()?) },
             18 => Self::ExpiryStale { earliest: r.varint()? },
+            20 => Self::ExpectedPosition {
+                group: entry::name(r)?,
+                table: TableId(r.varint()?),
+                actual: decode_known(r)?,
+            },
+            21 => Self::GroupGeneration { group: entry::name(r)?, actual: r.varint()? },
+            22 => Self::PositionBeyondTail {
+                table: TableId(r.varint()?),
+                bucket: Bucket(r.number()?),
+                offset: r.varint()?,
+                latest: r.varint()?,
+            },
+            23 => Self::GroupsFull { limit: GroupLimit::decode(r)?, max: r.varint()? },
             other => return Err(here.unknown("refusal", other)),
+        })
+    }
+}
+
+impl GroupLimit {
+    fn decode(r: &mut Reader<'_>) -> Result<Self> {
+        let here = r.clone();
+        Ok(match r.varint()? {
+            1 => Self::Groups,
+            2 => Self::Tables,
+            3 => Self::Offsets,
+            other => return Err(here.unknown("a limit of groups", other)),
         })
     }
 }

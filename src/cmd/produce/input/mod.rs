@@ -1,13 +1,14 @@
 //! A file, or standard input, cut into batches without ever being in memory as a whole.
 //!
 //! Invariants:
-//! * a batch is a whole body in the file's own format: lines, an array, an Arrow stream;
+//! * a batch is a whole body in the file's own format: lines, an array, an Arrow stream, CSV with its header;
 //! * a regular file is always cut in the same places, so that a run can be repeated; standard input is also cut when
 //!   no more comes for a moment, so that rows do not lie about.
 //!
 //! Start reading at [`Input::next`]; bytes come from a thread of their own, since reading a file blocks.
 
 mod arrow_stream;
+mod csv;
 mod elements;
 mod lines;
 
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Format;
+use csv::Csv;
 use elements::Elements;
 use lines::Lines;
 
@@ -75,6 +77,7 @@ enum Source {
 enum Splitter {
     Lines(Lines),
     Elements(Elements),
+    Csv(Csv),
 }
 
 /// An opened file and its first bytes.
@@ -99,8 +102,7 @@ impl Input {
             || "standard input".to_owned(),
             |path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         );
-        let extension = path.as_deref().and_then(Path::extension).and_then(|extension| extension.to_str());
-        let extension = extension.unwrap_or_default().to_ascii_lowercase();
+        let extension = path.as_deref().map(extension).unwrap_or_default();
         let linger = path.is_none();
         let opened = tokio::task::spawn_blocking(move || open(path.as_deref())).await;
         let opened =
@@ -113,6 +115,7 @@ impl Input {
         let source = match format {
             Format::Ndjson => Source::text(opened, Splitter::Lines(Lines::new(limits)), linger),
             Format::Json => Source::text(opened, Splitter::Elements(Elements::new(limits)), linger),
+            Format::Csv => Source::text(opened, Splitter::Csv(Csv::new(limits)), linger),
             Format::Arrow => Source::Arrow(arrow_stream::start(opened.whole(), limits)),
         };
         Ok(Self { name, length, source })
@@ -199,6 +202,7 @@ impl Splitter {
         match self {
             Self::Lines(lines) => lines.push(bytes),
             Self::Elements(elements) => elements.push(bytes)?,
+            Self::Csv(csv) => csv.push(bytes),
         }
         Ok(())
     }
@@ -208,6 +212,7 @@ impl Splitter {
         match self {
             Self::Lines(lines) => lines.take(),
             Self::Elements(elements) => Ok(elements.take()),
+            Self::Csv(csv) => csv.take(),
         }
     }
 
@@ -216,6 +221,7 @@ impl Splitter {
         match self {
             Self::Lines(lines) => lines.has_rows(),
             Self::Elements(elements) => elements.has_rows(),
+            Self::Csv(csv) => csv.has_rows(),
         }
     }
 
@@ -224,6 +230,7 @@ impl Splitter {
         match self {
             Self::Lines(lines) => lines.cut(),
             Self::Elements(elements) => elements.cut(),
+            Self::Csv(csv) => csv.cut(),
         }
     }
 
@@ -232,6 +239,7 @@ impl Splitter {
         match self {
             Self::Lines(lines) => lines.end(),
             Self::Elements(elements) => elements.end()?,
+            Self::Csv(csv) => csv.end(),
         }
         Ok(())
     }
@@ -256,7 +264,20 @@ fn open(path: Option<&Path>) -> io::Result<Opened> {
             (Box::new(file), length)
         }
     };
-    // Enough to tell the formats apart, and to see past a few blank lines.
+    let head = head_of(&mut *reader)?;
+    let whole = Opened { reader, head, length };
+    // What is packed is unpacked on the way; how long it will be is not known then.
+    let mut reader: Box<dyn Read + Send> = match whole.head.as_slice() {
+        [0x1F, 0x8B, ..] => Box::new(flate2::read::MultiGzDecoder::new(whole.whole())),
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => Box::new(zstd::stream::read::Decoder::new(whole.whole())?),
+        _ => return Ok(whole),
+    };
+    let head = head_of(&mut *reader)?;
+    Ok(Opened { reader, head, length: None })
+}
+
+/// A file's first bytes: enough to tell the formats apart, and to see past a few blank lines.
+fn head_of(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut head = vec![0; 4096];
     let mut filled = 0;
     while filled < 8 {
@@ -268,7 +289,17 @@ fn open(path: Option<&Path>) -> io::Result<Opened> {
         }
     }
     head.truncate(filled);
-    Ok(Opened { reader, head, length })
+    Ok(head)
+}
+
+/// What a file's name ends in, in small letters; of `clicks.csv.gz` it is `csv`.
+fn extension(path: &Path) -> String {
+    let of =
+        |path: &Path| path.extension().and_then(|it| it.to_str()).unwrap_or_default().to_ascii_lowercase();
+    match (of(path).as_str(), path.file_stem()) {
+        ("gz" | "zst" | "zstd", Some(stem)) => of(Path::new(stem)),
+        (extension, _) => extension.to_owned(),
+    }
 }
 
 /// The format that the first bytes show; the file's ending decides between a row a line and rows of several lines.
@@ -278,20 +309,18 @@ fn sniff(head: &[u8], extension: &str) -> anyhow::Result<Format> {
     }
     let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head).trim_ascii_start();
     match text.first() {
+        // A header may begin with anything: only the name tells CSV.
+        Some(_) if extension == "csv" => Ok(Format::Csv),
         Some(b'[') => Ok(Format::Json),
         Some(b'{') if extension == "json" => Ok(Format::Json),
         Some(b'{') | None => Ok(Format::Ndjson),
-        Some(_) if head.starts_with(&[0x1F, 0x8B]) || head.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]) => {
-            anyhow::bail!("it is compressed: unpack it on the way, as in `zcat FILE | frazil produce TABLE`")
-        }
         Some(_) if head.starts_with(b"PAR1") => {
             anyhow::bail!("it is Parquet, which is not supported in this version: convert it to Arrow")
         }
-        Some(_) if extension == "csv" => {
-            anyhow::bail!("CSV is not supported in this version: convert it to NDJSON")
-        }
         Some(_) => {
-            anyhow::bail!("it is neither NDJSON, a JSON array nor Arrow; --format says which, if it is")
+            anyhow::bail!(
+                "it is neither NDJSON, a JSON array nor Arrow; --format says which, if it is (CSV is known by its name)"
+            )
         }
     }
 }

@@ -127,15 +127,12 @@ fn formats_are_told_apart_by_their_first_bytes() {
         (b"\xEF\xBB\xBF{\"a\":1}", "", Format::Ndjson),
         (b"{\n \"a\"", "json", Format::Json),
         (b"", "", Format::Ndjson),
+        (b"id,url\n", "csv", Format::Csv),
+        (b"[id],url\n", "csv", Format::Csv),
     ] {
         assert_eq!(sniff(head, extension).unwrap(), expected, "{head:?}");
     }
-    for (head, extension, word) in [
-        (&b"id,url\n"[..], "csv", "CSV"),
-        (b"\x1F\x8B\x08", "gz", "compressed"),
-        (b"PAR1", "parquet", "Parquet"),
-        (b"hello", "txt", "neither"),
-    ] {
+    for (head, extension, word) in [(&b"PAR1"[..], "parquet", "Parquet"), (b"hello", "txt", "neither")] {
         let error = sniff(head, extension).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     }
@@ -162,7 +159,63 @@ async fn a_file_is_read_through_to_its_end() {
     assert!(Input::open(Some(Path::new("/")), None, limits(1, 1)).await.is_err());
 }
 
+#[tokio::test]
+async fn packed_csv_is_cut_at_its_records_each_batch_with_the_header() {
+    let mut text = "id,note\r\n".to_owned();
+    for id in 0..1000 {
+        text.push_str(&format!("{id},\"line\n{id}, \"\"x\"\"\"\r\n"));
+    }
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(text.as_bytes()).unwrap();
+    let zstd = zstd::encode_all(text.as_bytes(), 3).unwrap();
+    for (suffix, bytes) in
+        [(".csv", text.clone().into_bytes()), (".csv.gz", gzip.finish().unwrap()), (".CSV.zst", zstd)]
+    {
+        let mut file = tempfile::NamedTempFile::with_suffix(suffix).unwrap();
+        file.write_all(&bytes).unwrap();
+        let mut input = Input::open(Some(file.path()), None, limits(300, 1 << 20)).await.unwrap();
+        let (mut rows, mut all) = (Vec::new(), String::new());
+        while let Some(batch) = input.next().await.unwrap() {
+            assert_eq!(batch.format, Format::Csv);
+            let body = std::str::from_utf8(&batch.body).unwrap();
+            all.push_str(body.strip_prefix("id,note\r\n").expect("each batch has the header"));
+            rows.push(batch.rows);
+        }
+        assert_eq!(rows, [300, 300, 300, 100], "{suffix}");
+        assert_eq!(format!("id,note\r\n{all}"), text);
+    }
+}
+
 proptest! {
+    #[test]
+    fn csv_batches_put_together_are_the_file(
+        records in prop::collection::vec("([a-z]{0,5}|\"[a-z,\n]{0,5}\"),([a-z]{0,5}|\"(\"\"|\r\n|,){0,3}\")", 0..30),
+        end in prop_oneof![Just("\n"), Just("\r\n"), Just("\r")],
+        ended in any::<bool>(),
+        rows_max in 1_u64..6,
+        bytes_max in 1_usize..60,
+        chunk in 1_usize..50,
+    ) {
+        let mut text = format!("a,b{end}");
+        text.push_str(&records.join(end));
+        if ended && !records.is_empty() {
+            text.push_str(end);
+        }
+        let batches = split(Splitter::Csv(Csv::new(limits(rows_max, bytes_max))), text.as_bytes(), chunk).unwrap();
+        let mut before = 0;
+        let mut kept = format!("a,b{end}");
+        for batch in &batches {
+            let body = std::str::from_utf8(&batch.body).unwrap();
+            kept.push_str(body.strip_prefix(&format!("a,b{end}")).unwrap());
+            prop_assert_eq!(batch.first_row, before);
+            prop_assert!((1..=rows_max).contains(&batch.rows));
+            prop_assert!(batch.rows == 1 || batch.body.len() <= bytes_max);
+            before += batch.rows;
+        }
+        prop_assert_eq!(before, records.len() as u64);
+        prop_assert_eq!(kept.trim_end(), text.trim_end());
+    }
+
     #[test]
     fn batches_put_together_are_the_file(
         lines_of in prop::collection::vec("[a-z{}\" ]{0,12}\r?", 0..40),

@@ -5,6 +5,7 @@ use frazil_log::commit::fold::Fold;
 use frazil_log::commit::open::checkpoints;
 use frazil_log::id::{Slot, Stream};
 use frazil_log::schema::sql::columns_sql;
+use frazil_log::state::State;
 use frazil_log::state::tables::Table;
 use frazil_log::store::Listed;
 use serde_json::{Value, json};
@@ -58,6 +59,10 @@ fn to_json(fold: &Fold, checkpoints: &[(Slot, Listed)]) -> Value {
         "state_bytes": state.encode().len(),
         "tables": state.tables().all().map(table_json).collect::<Vec<_>>(),
         "producers": state.producers().len(),
+        "groups": state.groups().iter().map(|(name, group)| json!({
+            "group": name, "generation": group.generation, "stored": time_text(group.stored),
+            "positions": group.positions,
+        })).collect::<Vec<_>>(),
         "names": state.names().len(),
         "checkpoints": checkpoints.iter().map(|(slot, listed)| json!({
             "slot": slot, "bytes": listed.size, "written": time_text(listed.last_modified),
@@ -134,6 +139,7 @@ fn print_text(fold: &Fold, checkpoints: &[(Slot, Listed)]) {
         }
     }
     say(tables);
+    print_groups(state);
     for (slot, listed) in checkpoints {
         say(format_args!(
             "  checkpoint {slot}   {}   written {}",
@@ -148,6 +154,22 @@ fn print_text(fold: &Fold, checkpoints: &[(Slot, Listed)]) {
             page.to,
             page.level,
             bytes_text(page.bytes)
+        ));
+    }
+}
+
+fn print_groups(state: &State) {
+    for (name, group) in state.groups().iter() {
+        let tables = group.positions.iter().map(|(table, offsets)| {
+            let pairs: Vec<String> =
+                offsets.iter().map(|(bucket, offset)| format!("{bucket}:{offset}")).collect();
+            format!("   table {table} at {}", pairs.join(","))
+        });
+        say(format_args!(
+            "  group {name}   generation {}   stored {}{}",
+            group.generation,
+            time_text(group.stored),
+            tables.collect::<String>()
         ));
     }
 }

@@ -3,6 +3,7 @@
 //! The log here is the truth of the bucket: what stood *first* in each slot. It is folded by the code under test, so that a planted
 //! bug shows as a client would see it, and by the [reference](mod@reference) beside it, which knows no bugs.
 
+pub(crate) mod groups;
 pub(crate) mod reference;
 pub(crate) mod violation;
 
@@ -17,12 +18,14 @@ use frazil_log::format::page::StreamKey;
 use frazil_log::format::segment::SegmentHeader;
 use frazil_log::format::slice::{Slice, SliceHome};
 use frazil_log::id::{Name, Offset, Slot, Ulid};
+use frazil_log::planted::Bug;
 use frazil_log::protocol::{FoldRules, Protocol};
 use frazil_log::schema::arrow_form::arrow_field;
 use frazil_log::segment::{BodyPlace, decode_columns};
 use frazil_log::state::verdict::{Acceptance, Refusal};
 use frazil_log::state::{Applied, State};
 
+use crate::history::groups::Groups;
 use crate::history::reference::Reference;
 use crate::history::violation::{Kind, Shape, Violation};
 use crate::world::bucket::Bucket;
@@ -66,6 +69,8 @@ pub(crate) struct History {
     rules: FoldRules,
     state: Option<State>,
     reference: Option<Reference>,
+    /// Groups, where nothing is planted that would show elsewhere first.
+    groups: Option<Groups>,
     records: BTreeMap<u64, Record>,
     next_uid: u64,
     /// The log hash below each slot.
@@ -84,10 +89,13 @@ fn broken(what: impl std::fmt::Display) -> Violation {
 impl History {
     /// An empty one.
     pub(crate) fn new(protocol: &Protocol, with_reference: bool) -> Self {
+        let about_groups = [Bug::PartsApplied, Bug::ExpectedPositionOff, Bug::GenerationOff];
         Self {
             rules: protocol.fold.clone(),
             state: None,
             reference: with_reference.then(|| Reference::new(&protocol.fold)),
+            groups: (with_reference || about_groups.into_iter().any(|bug| protocol.fold.planted.has(bug)))
+                .then(Groups::default),
             records: BTreeMap::new(),
             next_uid: 1,
             hashes: vec![0],
@@ -163,8 +171,38 @@ impl History {
                 reference.fold(&commit, &applied)?;
             }
             let ids = self.ids(&commit, bytes, bucket)?;
+            let groups = match (&mut self.groups, &self.state) {
+                (Some(groups), Some(state)) => groups.fold(&commit, &applied, state),
+                _ => Ok(0),
+            };
             self.note_copies(&commit, &ids);
             self.place(&applied, &ids)?;
+            self.check_whole(&applied)?;
+            *self.seen.entry("groups stored or deleted").or_default() += groups?;
+        }
+        Ok(())
+    }
+
+    /// Where a group stands in a table, as a client reads it that asks now: its generation, and the offset of a bucket.
+    pub(crate) fn stands(&self, group: &Name, table: &Name, bucket: u32) -> Option<Offset> {
+        let state = self.state.as_ref()?;
+        let table = state.tables().named(table)?.id;
+        state.groups().get(group)?.offset(table, frazil_log::id::Bucket(bucket))
+    }
+
+    /// Rule 2: of a request all rows are in a slot, or none.
+    fn check_whole(&self, applied: &Applied) -> Result<(), Violation> {
+        for placed in &applied.placed {
+            let at = usize::try_from(placed.offsets.start).unwrap_or(usize::MAX);
+            let first = self.visible.get(&placed.key).and_then(|ids| ids.get(at));
+            let Some(uid) = first.map(|id| id / ROWS_MAX) else { continue };
+            let Some(record) = self.records.get(&uid) else { continue };
+            if record.placed.len() as u64 != record.rows && self.groups.is_some() {
+                let (slot, rows) = (applied.slot, record.rows);
+                let words =
+                    format!("slot {slot} has {} of the {rows} rows of request {uid}", record.placed.len());
+                return Err(Violation::new(Kind::RefusedInLog, words));
+            }
         }
         Ok(())
     }

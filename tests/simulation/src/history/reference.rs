@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use frazil_log::format::commit::{Commit, Proposal};
 use frazil_log::format::entry::Entry;
+use frazil_log::format::positions::{ExpectedPosition, StoredPosition};
 use frazil_log::format::slice::SliceHome;
 use frazil_log::id::ProposalName;
 use frazil_log::protocol::FoldRules;
@@ -52,6 +53,15 @@ pub(crate) struct Reference {
     names: BTreeMap<ProposalName, (u64, Said)>,
     producers: BTreeMap<String, Producer>,
     tables: BTreeMap<u64, Table>,
+    groups: BTreeMap<String, Group>,
+    generations: u64,
+}
+
+/// What a group stores, by table and bucket.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    generation: u64,
+    offsets: BTreeMap<(u64, u32), u64>,
 }
 
 impl Reference {
@@ -65,6 +75,8 @@ impl Reference {
             names: BTreeMap::new(),
             producers: BTreeMap::new(),
             tables: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            generations: 0,
         }
     }
 
@@ -143,6 +155,7 @@ impl Reference {
     fn act(&mut self, commit: &Commit, proposal: &Proposal) -> Option<Said> {
         let mut tails: BTreeMap<(u64, u32), u64> = BTreeMap::new();
         let mut appended: Vec<(u64, u32, u64, u64)> = Vec::new();
+        let mut groups: BTreeMap<String, Option<Group>> = BTreeMap::new();
         for entry in &proposal.entries {
             match entry {
                 Entry::Appended { slice, rows, expected_offset, .. } => {
@@ -187,6 +200,11 @@ impl Reference {
                     };
                     table.dropped = true;
                 }
+                Entry::PositionsStored { .. } | Entry::GroupDeleted { .. } => {
+                    if !self.act_on_group(entry, &tails, &mut groups) {
+                        return Some(Said::Refused);
+                    }
+                }
                 Entry::LogCreated { .. }
                 | Entry::DatabaseCreated
                 | Entry::DatabaseDropped
@@ -199,7 +217,71 @@ impl Reference {
         for ((id, bucket), tail) in tails {
             self.tables.get_mut(&id)?.tails.insert(bucket, tail);
         }
+        self.take_groups(groups);
         Some(Said::Taken(appended))
+    }
+
+    /// What becomes of a group by an entry; false: refused.
+    fn act_on_group(
+        &self,
+        entry: &Entry,
+        tails: &BTreeMap<(u64, u32), u64>,
+        groups: &mut BTreeMap<String, Option<Group>>,
+    ) -> bool {
+        match entry {
+            Entry::PositionsStored { group, generation, positions } => {
+                let known = self.groups.get(group.as_str());
+                let mut new = known.cloned().unwrap_or_default();
+                let fits = known.map_or(0, |known| known.generation) == *generation
+                    && positions.iter().all(|position| self.stands(&mut new, position, tails));
+                groups.insert(group.to_string(), Some(new));
+                fits
+            }
+            Entry::GroupDeleted { group, generation } => {
+                groups.insert(group.to_string(), None);
+                self.groups.get(group.as_str()).is_some_and(|known| known.generation == *generation)
+            }
+            _ => false,
+        }
+    }
+
+    fn take_groups(&mut self, groups: BTreeMap<String, Option<Group>>) {
+        for (name, group) in groups {
+            match group {
+                None => drop(self.groups.remove(&name)),
+                Some(mut group) => {
+                    if group.generation == 0 {
+                        self.generations += 1;
+                        group.generation = self.generations;
+                    }
+                    self.groups.insert(name, group);
+                }
+            }
+        }
+    }
+
+    /// Stores a position in a group if it may stand there.
+    fn stands(
+        &self,
+        group: &mut Group,
+        position: &StoredPosition,
+        tails: &BTreeMap<(u64, u32), u64>,
+    ) -> bool {
+        let id = position.table.0;
+        let Some(table) = self.tables.get(&id).filter(|table| !table.dropped) else { return false };
+        let expected = match &position.expected {
+            ExpectedPosition::Any => true,
+            ExpectedPosition::Nothing => group.offsets.keys().all(|(table, _)| *table != id),
+            ExpectedPosition::Exactly(expected) => {
+                expected.iter().all(|(bucket, at)| group.offsets.get(&(id, bucket.0)).copied() == *at)
+            }
+        };
+        let reached = position.offsets.iter().all(|(bucket, offset)| {
+            let tail = tails.get(&(id, bucket.0)).or_else(|| table.tails.get(&bucket.0));
+            bucket.0 < table.buckets && *offset <= tail.copied().unwrap_or(0)
+        });
+        group.offsets.extend(position.offsets.iter().map(|(bucket, offset)| ((id, bucket.0), *offset)));
+        expected && reached
     }
 }
 

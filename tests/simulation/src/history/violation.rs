@@ -23,6 +23,10 @@ pub(crate) enum Kind {
     Diverged,
     /// The fold and the reference fold judge differently.
     ReferenceDiffers,
+    /// A position was stored over another than the expected one.
+    LostUpdate,
+    /// A group took a write that was for an earlier group of its name.
+    ForeignGeneration,
     /// A retry with the same bytes was called another request, or two tries got different answers.
     Contradiction,
     /// A node stopped with an error that no fault explains.

@@ -1,5 +1,6 @@
 //! A gateway's process: the real replica, ingress and committer behind a simulated door.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use frazil_log::commit::create::create_log;
 use frazil_log::commit::replica::Replica;
 use frazil_log::error::{Error, ErrorKind};
 use frazil_log::format::commit::ProducerStamp;
+use frazil_log::format::entry::Entry;
+use frazil_log::format::positions::{ExpectedPosition, StoredPosition};
 use frazil_log::format::slice::Codec;
 use frazil_log::id::{Bucket, Name, Offset};
 use frazil_log::schema::arrow_form::arrow_schema;
@@ -52,8 +55,25 @@ pub(crate) struct Content {
     pub(crate) uid: u64,
     /// Its rows.
     pub(crate) parts: Vec<Part>,
+    /// Where a group stands from then on.
+    pub(crate) stands: Option<Stands>,
     /// Bytes of padding a row.
     pub(crate) pad: usize,
+}
+
+/// A position that a request stores in a group.
+#[derive(Clone, Debug)]
+pub(crate) struct Stands {
+    /// The group.
+    pub(crate) group: Name,
+    /// The table.
+    pub(crate) table: Name,
+    /// The bucket.
+    pub(crate) bucket: u32,
+    /// Its offset.
+    pub(crate) offset: Offset,
+    /// What must be stored before.
+    pub(crate) expected: ExpectedPosition,
 }
 
 /// What a client hears.
@@ -265,6 +285,9 @@ impl Gateway {
             acts.push(Act::Append(self.rows(&table, part, first, content.pad)));
             first += part.rows;
         }
+        if let Some(stands) = &content.stands {
+            acts.push(Act::Entry(stands.entry(ingress).ok_or(Heard::NotWritten)?));
+        }
         Ok(acts)
     }
 
@@ -284,6 +307,20 @@ impl Gateway {
             rows: rows.expect("two columns of the table's types"),
             expected_offset: part.expected,
         }
+    }
+}
+
+impl Stands {
+    /// For the group as this gateway knows it.
+    fn entry(&self, ingress: &Ingress) -> Option<Entry> {
+        let table = named(ingress, &self.table)?.id;
+        let position = StoredPosition {
+            table,
+            offsets: BTreeMap::from([(Bucket(self.bucket), self.offset)]),
+            expected: self.expected.clone(),
+        };
+        let generation = ingress.replica().fold().state.groups().generation(&self.group);
+        Some(Entry::PositionsStored { group: self.group.clone(), generation, positions: vec![position] })
     }
 }
 

@@ -19,6 +19,7 @@ impl Run {
             Act::Produce => self.produce(1 + self.dice.index(6)),
             Act::Expect => self.expect(),
             Act::Atomic => self.atomic(),
+            Act::Group => self.group(),
             Act::Read => self.read(),
             Act::Consume => self.consume(),
             Act::HandOver => self.hand_over(),

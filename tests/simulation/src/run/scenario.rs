@@ -18,6 +18,8 @@ pub(crate) enum Act {
     Expect,
     /// A request for two buckets or two tables at once.
     Atomic,
+    /// Workers of a group, with rows and positions in one request; now and then the group is deleted.
+    Group,
     /// A strong read.
     Read,
     /// Rows read back.
@@ -57,11 +59,12 @@ pub(crate) enum Act {
 }
 
 /// All acts, with the weight that each has by default.
-pub(crate) const ACTS: [(Act, u32); 22] = [
+pub(crate) const ACTS: [(Act, u32); 23] = [
     (Act::Plain, 12),
     (Act::Produce, 24),
     (Act::Expect, 5),
     (Act::Atomic, 3),
+    (Act::Group, 5),
     (Act::Read, 8),
     (Act::Consume, 5),
     (Act::HandOver, 8),

@@ -1,5 +1,6 @@
 //! What clients do in a run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,13 +8,14 @@ use std::time::Duration;
 use frazil_gateway::produce::flush;
 use frazil_log::format::commit::ProducerStamp;
 use frazil_log::format::entry::Entry;
-use frazil_log::id::Name;
+use frazil_log::format::positions::ExpectedPosition;
+use frazil_log::id::{Bucket, Name};
 use tokio::time::sleep;
 
 use super::Run;
 use crate::client::handover::{self, Manner};
 use crate::client::{self, Errand, Patience, within};
-use crate::node::gateway::{Content, Gateway, Part};
+use crate::node::gateway::{Content, Gateway, Part, Stands};
 
 impl Run {
     /// Rows for the main table.
@@ -25,7 +27,7 @@ impl Run {
     fn content_of(&self, parts: Vec<Part>, producer: Option<ProducerStamp>) -> Content {
         let rows = parts.iter().map(|part| part.rows).sum();
         let uid = self.world.history.lock().ask(producer, rows);
-        Content { uid, parts, pad: if self.dice.happens(0.3) { 120 } else { 4 } }
+        Content { uid, parts, stands: None, pad: if self.dice.happens(0.3) { 120 } else { 4 } }
     }
 
     fn some_table(&self) -> Name {
@@ -123,6 +125,50 @@ impl Run {
         let second = Part { table: self.some_table(), bucket: None, rows: 1, expected: None };
         let content = self.content_of(vec![first, second], None);
         self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), content));
+    }
+
+    /// Workers of one group, at about the same time: each reads where it stands, and writes rows with where it stands then. Now and then
+    /// somebody deletes the group.
+    pub(super) fn group(&self) {
+        let group = Name::new(format!("g{}", self.dice.index(2))).expect("a letter and a digit");
+        for _ in 0..1 + self.dice.index(3) {
+            if self.dice.happens(0.25) {
+                self.delete_group(group.clone());
+                continue;
+            }
+            let bucket = self.bucket();
+            self.world.fold();
+            let (stored, tail) = {
+                let history = self.world.history.lock();
+                (history.stands(&group, &self.main, bucket), history.next_offset(&self.main, bucket))
+            };
+            let expected = match (self.dice.index(8), stored) {
+                (0, _) => ExpectedPosition::Any,
+                (1, None) => ExpectedPosition::Nothing,
+                _ => ExpectedPosition::Exactly(BTreeMap::from([(Bucket(bucket), stored)])),
+            };
+            let offset = self.dice.range(0, tail + 2);
+            let first = Part { table: self.main.clone(), bucket: None, rows: 2, expected: None };
+            let second = Part { table: self.some_table(), bucket: None, rows: 1, expected: None };
+            let table = self.main.clone();
+            let stands = Some(Stands { group: group.clone(), table, bucket, offset, expected });
+            let content = Content { stands, ..self.content_of(vec![first, second], None) };
+            self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), content));
+        }
+    }
+
+    fn delete_group(&self, group: Name) {
+        let gateway = self.any_gateway();
+        self.client(async move {
+            let deleted = gateway.submit_act(
+                move |ingress| {
+                    let generation = ingress.replica().fold().state.groups().get(&group)?.generation;
+                    Some(flush::Act::Entry(Entry::GroupDeleted { group, generation }))
+                },
+                Duration::from_secs(20),
+            );
+            drop(within(Duration::from_secs(30), deleted).await);
+        });
     }
 
     pub(crate) fn read(&self) {

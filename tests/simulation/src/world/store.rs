@@ -4,6 +4,7 @@
 //! maybe twice. Its answer is evaluated at one moment and delivered at another. Creating is atomic; nothing else is promised.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,10 +178,10 @@ impl FaultyStore {
         applied
     }
 
-    fn put_result(path: &Path, applied: Applied) -> Result<PutResult> {
+    fn put_result(path: &Path, applied: Applied, bytes: &Bytes) -> Result<PutResult> {
         match applied {
             Applied::Taken => Err(Error::AlreadyExists { path: path.to_string(), source: "412".into() }),
-            _ => Ok(PutResult { e_tag: None, version: None, extensions: Extensions::default() }),
+            _ => Ok(PutResult { e_tag: Some(tag(bytes)), version: None, extensions: Extensions::default() }),
         }
     }
 
@@ -205,7 +206,7 @@ impl FaultyStore {
         }
         sleep(there).await;
         let said = match fate {
-            PutFate::Fine => Some(Self::put_result(&path, self.apply(&path, &bytes, false))),
+            PutFate::Fine => Some(Self::put_result(&path, self.apply(&path, &bytes, false), &bytes)),
             PutFate::Refused => Some(Err(error_503())),
             PutFate::Conflict => Some(Err(Error::AlreadyExists {
                 path: path.to_string(),
@@ -268,9 +269,16 @@ fn meta(path: &Path, stored: &Stored) -> ObjectMeta {
         location: path.clone(),
         last_modified: chrono::DateTime::from_timestamp_micros(stored.modified).unwrap_or_default(),
         size: stored.bytes.len() as u64,
-        e_tag: None,
+        e_tag: Some(tag(&stored.bytes)),
         version: None,
     }
+}
+
+/// Of the content, as S3 makes it.
+fn tag(bytes: &Bytes) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 #[async_trait]

@@ -4,14 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
 use crate::format::checkpoint::{Checkpoint, CheckpointHeader, PageRef};
 use crate::format::commit::{CommitHeader, ProducerStamp, Proposal, SegmentRef, WriterInfo};
 use crate::format::entry::{Entry, RolledPart};
+use crate::format::envelope::FEATURES_KNOWN;
 use crate::format::page::{Place, PlaceMap, StreamKey};
+use crate::format::positions::{ExpectedPosition, StoredPosition};
 use crate::format::segment::{ObjectId, SegmentHeader};
 use crate::format::slice::{BatchLayout, Codec, ColumnChunk, ColumnStatistics, Slice, SliceHome, SliceOp};
 use crate::id::{Bucket, Name, ProposalName, SegmentId, Slot, Stream, TableId, Ulid, Uuid};
@@ -192,7 +194,22 @@ pub(crate) fn entries() -> impl Strategy<Value = Entry> {
             to,
             parts
         }),
+        (names(), numbers(), vec(positions(), 0..3)).prop_map(|(group, generation, positions)| {
+            Entry::PositionsStored { group, generation, positions }
+        }),
+        (names(), numbers()).prop_map(|(group, generation)| Entry::GroupDeleted { group, generation }),
     ]
+}
+
+fn positions() -> impl Strategy<Value = StoredPosition> {
+    let bucket = || numbers_u32().prop_map(Bucket);
+    let expected = prop_oneof![
+        Just(ExpectedPosition::Any),
+        Just(ExpectedPosition::Nothing),
+        btree_map(bucket(), option::of(numbers()), 0..4).prop_map(ExpectedPosition::Exactly),
+    ];
+    (numbers(), btree_map(bucket(), numbers(), 0..4), expected)
+        .prop_map(|(table, offsets, expected)| StoredPosition { table: TableId(table), offsets, expected })
 }
 
 /// Proposals of any entries.
@@ -308,8 +325,9 @@ pub(crate) fn pages() -> impl Strategy<Value = ((Uuid, Range<Slot>, u128), Place
 /// Checkpoints of any bytes for a state.
 pub(crate) fn checkpoints() -> impl Strategy<Value = Checkpoint> {
     let page = (1..2000u64, any::<u8>(), numbers());
-    let said = (uuids(), any::<u128>(), ".{0,8}", vec(any::<u8>(), 0..200));
-    (said, vec(page, 1..5)).prop_map(|((log_uuid, log_hash, version, state), pages)| {
+    let said = (uuids(), any::<u128>(), ".{0,8}", any::<u64>(), vec(any::<u8>(), 0..200));
+    (said, vec(page, 1..5)).prop_map(|((log_uuid, log_hash, version, features, state), pages)| {
+        let features = features & FEATURES_KNOWN;
         let mut slot = 0;
         let pages = pages.into_iter().map(|(slots, level, bytes)| {
             let from = slot;
@@ -319,6 +337,6 @@ pub(crate) fn checkpoints() -> impl Strategy<Value = Checkpoint> {
         let pages: Vec<PageRef> = pages.collect();
         let (state_bytes, state) = (state.len() as u64, Bytes::from(state));
         let header = CheckpointHeader { log_uuid, slot, log_hash, version, state_bytes, list_bytes: 0 };
-        Checkpoint { header, features: 0, state, pages }
+        Checkpoint { header, features, state, pages }
     })
 }

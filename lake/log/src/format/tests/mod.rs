@@ -6,6 +6,7 @@ mod lies;
 mod round_trips;
 mod unknown;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use super::commit::{Commit, CommitHeader, ProducerStamp, Proposal, SegmentRef, W
 use super::entry::{Entry, RolledPart};
 use super::envelope::{self, ENVELOPE_BYTES, Envelope, ObjectKind};
 use super::page::{Place, PlaceMap, decode_page, seal_page};
+use super::positions::{ExpectedPosition, StoredPosition};
 use super::segment::{ObjectId, SegmentHeader};
 use super::slice::{BatchLayout, Codec, ColumnChunk, ColumnStatistics, Slice, SliceHome, SliceOp};
 use super::wire::Writer;
@@ -53,6 +55,18 @@ fn small_slice() -> Slice {
     }
 }
 
+/// One position of each kind of expectation.
+fn small_positions() -> Vec<StoredPosition> {
+    let known = BTreeMap::from([(Bucket(0), Some(1)), (Bucket(1), None)]);
+    let expected = [ExpectedPosition::Any, ExpectedPosition::Nothing, ExpectedPosition::Exactly(known)];
+    let position = |(table, expected)| StoredPosition {
+        table: TableId(table),
+        offsets: BTreeMap::from([(Bucket(0), 300), (Bucket(1), 2)]),
+        expected,
+    };
+    (1..).zip(expected).map(position).collect()
+}
+
 /// A small commit with something of everything: each kind of entry, a producer, a segment, a body.
 fn small_commit() -> (CommitHeader, Bytes) {
     let spec = build(&TableRequest { columns: Some("a INT".into()), ..TableRequest::default() }).unwrap();
@@ -80,6 +94,8 @@ fn small_commit() -> (CommitHeader, Bytes) {
             to: 3,
             parts: vec![RolledPart { start: 0, slice: 1 }],
         },
+        Entry::PositionsStored { group: name("g"), generation: 2, positions: small_positions() },
+        Entry::GroupDeleted { group: name("g"), generation: 2 },
     ];
     let proposal = Proposal {
         name: ProposalName { incarnation: Ulid::from(6u128), n: 1 },

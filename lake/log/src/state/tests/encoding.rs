@@ -1,11 +1,17 @@
 //! The state's bytes: canonical, and refused where they are not.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::model::Model;
 use super::script::{SlotPlan, Writer, scripts};
 use super::*;
 use crate::error::ErrorKind;
+use crate::format::positions::{ExpectedPosition, StoredPosition};
+
+/// Bytes of the groups of [`with_groups`], after the tag: a length, the next generation, a count, two groups of 15 bytes.
+const GROUPS_BYTES: usize = 1 + 2 + 2 * 15;
 
 /// The state after a script, without looking at verdicts.
 fn after(script: &[SlotPlan]) -> State {
@@ -30,15 +36,30 @@ fn small() -> State {
     state
 }
 
+/// The same, and two groups.
+fn with_groups() -> State {
+    let mut state = with_table();
+    fold_one(&mut state, proposal(1, 2, vec![append(0, 5)]), vec![slice(1, 0, 5)]);
+    let store = |group, at| {
+        let offsets = BTreeMap::from([(Bucket(0), at), (Bucket(2), 0)]);
+        let position = StoredPosition { table: TableId(1), offsets, expected: ExpectedPosition::Any };
+        Entry::PositionsStored { group: name(group), generation: 0, positions: vec![position] }
+    };
+    fold_one(&mut state, proposal(2, 3, vec![store("aa", 3), store("bb", 4)]), vec![]);
+    assert_eq!((state.groups().len(), state.groups().offsets()), (2, 4));
+    state
+}
+
 #[test]
 fn every_truncation_of_a_state_is_refused() {
-    let bytes = small().encode();
-    for length in 0..bytes.len() {
+    let bytes = with_groups().encode();
+    let without = bytes.len() - 1 - GROUPS_BYTES;
+    for length in (0..bytes.len()).filter(|length| *length != without) {
         let error = State::decode("db/checkpoint/9", 64, &bytes[..length], RULES).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{length} bytes: {error}");
         assert!(error.to_string().starts_with("db/checkpoint/9 at byte "), "{error}");
     }
-    let longer = [&bytes[..], &[0]].concat();
+    let longer = [&bytes[..], &[9]].concat();
     assert_eq!(State::decode("x", 0, &longer, RULES).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
@@ -98,6 +119,20 @@ fn read_hostile(bytes: &[u8]) -> bool {
         counted(proposal(52, base, vec![append(1, 2)]), 3, 1, 1),
         proposal(53, base, vec![Entry::DatabaseDropped]),
     ];
+    for (n, (group, known)) in (54..).zip(state.groups().iter()) {
+        let stays = |(table, offsets): (&TableId, &BTreeMap<Bucket, u64>)| StoredPosition {
+            table: *table,
+            offsets: offsets.clone(),
+            expected: ExpectedPosition::Nothing,
+        };
+        let (group, generation) = (group.clone(), known.generation);
+        let positions = known.positions.iter().map(stays).collect();
+        let entries = match n {
+            54 => vec![Entry::GroupDeleted { group, generation }],
+            _ => vec![Entry::PositionsStored { group, generation, positions }],
+        };
+        next.proposals.push(proposal(n, base, entries));
+    }
     let sealed = next.seal(vec![Bytes::from_static(&[0; 64])]).unwrap();
     let commit = Commit::decode("x", &sealed.head, next.slot).unwrap();
     state.apply(&commit).unwrap();
@@ -109,27 +144,57 @@ fn read_hostile(bytes: &[u8]) -> bool {
 
 #[test]
 fn every_flip_of_a_state_is_refused_or_is_another_state_spelled_in_its_one_way() {
-    let bytes = small().encode().to_vec();
     let (mut refused, mut taken) = (0, 0);
-    for bit in 0..bytes.len() * 8 {
-        let mut flipped = bytes.clone();
-        flipped[bit / 8] ^= 1 << (bit % 8);
-        if read_hostile(&flipped) { taken += 1 } else { refused += 1 }
+    for bytes in [small().encode(), with_groups().encode()] {
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if read_hostile(&flipped) { taken += 1 } else { refused += 1 }
+        }
     }
     assert!(refused > 500 && taken > 500, "{refused} refused, {taken} taken");
 }
 
 #[test]
 fn every_number_of_a_state_that_is_huge_is_refused_or_harmless() {
-    let bytes = small().encode().to_vec();
-    for huge in [
-        &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1][..],
-        &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
-    ] {
-        for at in 0..bytes.len() {
-            read_hostile(&[&bytes[..at], huge, &bytes[at + 1..]].concat());
+    for bytes in [small().encode(), with_groups().encode()] {
+        for huge in [
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1][..],
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        ] {
+            for at in 0..bytes.len() {
+                read_hostile(&[&bytes[..at], huge, &bytes[at + 1..]].concat());
+            }
         }
     }
+}
+
+#[test]
+fn groups_of_a_state_out_of_order_or_out_of_bounds_are_refused() {
+    let bytes = with_groups().encode().to_vec();
+    assert_eq!(bytes[bytes.len() - GROUPS_BYTES - 1], 1, "the tag of the family");
+    // next generation · count · name · generation · time · tables: table, offsets: bucket, offset
+    let cases = [
+        (&b"\x02aa"[..], &b"\x02bb"[..], "groups ascending"),
+        (b"\x02aa", b"\x02cc", "groups ascending"),
+        (b"\x02bb\x02", b"\x02bb\x03", "a generation from 1, below 3"),
+        (b"\x02aa\x01", b"\x02aa\x00", "a generation from 1, below 3"),
+        (&[1, 1, 2, 0, 4, 2, 0], &[1, 2, 2, 0, 4, 2, 0], "a position in a table of this state"),
+        (&[1, 1, 2, 0, 4, 2, 0], &[1, 1, 2, 0, 6, 2, 0], "a position up to the tail"),
+        (&[1, 1, 2, 0, 4, 2, 0], &[1, 1, 2, 0, 4, 3, 0], "buckets below 3"),
+        (&[1, 1, 2, 0, 4, 2, 0], &[1, 1, 2, 2, 0, 2, 0], "buckets ascending"),
+    ];
+    for (from, to, words) in cases {
+        let error = State::decode("x", 0, &swapped(&bytes, from, to), RULES).unwrap_err();
+        assert!(error.to_string().contains(words), "{words}: {error}");
+    }
+    let family = bytes.len() - GROUPS_BYTES - 1;
+    let twice = [&bytes[..], &bytes[family..]].concat();
+    let error = State::decode("x", 0, &twice, RULES).unwrap_err();
+    assert!(error.to_string().contains("families in order"), "{error}");
+    let empty = [&bytes[..family], &[1, 2, 1, 0]].concat();
+    let error = State::decode("x", 0, &empty, RULES).unwrap_err();
+    assert!(error.to_string().contains("groups that were stored once"), "{error}");
 }
 
 /// The last place where `from` stands, with `to` in its stead.
@@ -189,6 +254,7 @@ proptest! {
         prop_assert_eq!(read.tables(), state.tables());
         prop_assert_eq!(read.producers(), state.producers());
         prop_assert_eq!(read.names(), state.names());
+        prop_assert_eq!(read.groups(), state.groups());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod databases;
 mod encoding;
+mod groups;
 mod limits;
 mod model;
 mod names;
@@ -20,7 +21,7 @@ use crate::format::entry::Entry;
 use crate::format::slice::{BatchLayout, Codec, ColumnChunk, Slice, SliceHome, SliceOp};
 use crate::id::{Bucket, Name, ProposalName, SegmentId, Slot, Stream, TableId, TimeMicros, Ulid, Uuid};
 use crate::planted::Planted;
-use crate::protocol::FoldRules;
+use crate::protocol::{FoldRules, GroupLimits};
 use crate::schema::TableSpec;
 use crate::schema::ensure::{TableRequest, build};
 
@@ -35,6 +36,7 @@ const RULES: FoldRules = FoldRules {
     producer_idle_max: Duration::from_secs(100),
     producer_verdicts_max: 4,
     dropped_kept: Duration::from_secs(40),
+    groups: GroupLimits { groups_max: 3, tables_max: 2, offsets_max: 8 },
     planted: Planted::NONE,
 };
 

@@ -1,13 +1,14 @@
 //! The fold against a naive model that forgets nothing and tries every proposal on a copy of everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::script::{SlotPlan, Writer, scripts};
 use super::*;
 use crate::format::page::StreamKey;
-use crate::state::verdict::Acceptance;
+use crate::format::positions::{ExpectedPosition, StoredPosition};
+use crate::state::verdict::{Acceptance, GroupLimit};
 
 /// What a log means, told simply.
 #[derive(Clone, Debug)]
@@ -19,6 +20,18 @@ pub(super) struct Model {
     fates: BTreeMap<ProposalName, (Slot, Fate)>,
     time: TimeMicros,
     acting: Option<ProposalName>,
+    groups: BTreeMap<Name, Group>,
+    generations: u64,
+    /// Which proposals were about which groups.
+    touched: BTreeSet<(ProposalName, Name)>,
+}
+
+/// What a group stores, by table and bucket.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    generation: u64,
+    stored: TimeMicros,
+    offsets: BTreeMap<(u64, u32), u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +77,17 @@ impl Model {
         };
         let name = ProposalName { incarnation: Ulid::from(99u128), n: 0 };
         let fates = BTreeMap::from([(name, (0, first))]);
-        Self { alive: true, tables: vec![], producers: BTreeMap::new(), fates, time: 0, acting: None }
+        Self {
+            alive: true,
+            tables: vec![],
+            producers: BTreeMap::new(),
+            fates,
+            time: 0,
+            groups: BTreeMap::new(),
+            generations: 0,
+            touched: BTreeSet::new(),
+            acting: None,
+        }
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -93,6 +116,14 @@ impl Model {
 
     pub(super) fn rolled(&self, table: u64, bucket: u32) -> u64 {
         self.table(table).and_then(|table| table.rolled.get(&bucket)).copied().unwrap_or(0)
+    }
+
+    pub(super) fn generation(&self, group: &Name) -> u64 {
+        self.groups.get(group).map_or(0, |group| group.generation)
+    }
+
+    pub(super) fn stored(&self, group: &Name, table: u64, bucket: u32) -> Option<u64> {
+        self.groups.get(group)?.offsets.get(&(table, bucket)).copied()
     }
 
     pub(super) fn earliest(&self, table: u64, bucket: u32) -> u64 {
@@ -141,6 +172,13 @@ impl Model {
         let idle = TimeMicros::try_from(RULES.producer_idle_max.as_micros()).unwrap();
         let time = self.time;
         self.producers.retain(|_, producer| producer.last + idle >= time);
+        let kept = TimeMicros::try_from(RULES.dropped_kept.as_micros()).unwrap();
+        let forgotten = |table: &Table| table.dropped.is_some_and(|dropped| dropped + kept < time);
+        let gone: BTreeSet<u64> =
+            (1..).zip(&self.tables).filter(|(_, table)| forgotten(table)).map(|(id, _)| id).collect();
+        for group in self.groups.values_mut() {
+            group.offsets.retain(|(table, _), _| !gone.contains(table));
+        }
         header.proposals.iter().map(|proposal| self.fold_proposal(header, proposal)).collect()
     }
 
@@ -186,7 +224,12 @@ impl Model {
         let verdict = self.decide(header, proposal);
         let of_copy = matches!(
             verdict,
-            Verdict::Refused(Refusal::Expired | Refusal::TableExists { .. } | Refusal::TableIdTaken { .. })
+            Verdict::Refused(
+                Refusal::Expired
+                    | Refusal::TableExists { .. }
+                    | Refusal::TableIdTaken { .. }
+                    | Refusal::GroupGeneration { .. }
+            )
         );
         if !of_copy {
             let mut verdicts = past;
@@ -233,6 +276,7 @@ impl Model {
             Entry::LogCreated { .. } => Err(Refusal::DatabaseExists),
             Entry::DatabaseDropped | Entry::DatabaseCreated => {
                 self.alive = *entry == Entry::DatabaseCreated;
+                self.groups.clear();
                 Ok(None)
             }
             Entry::TableCreated { table, name, spec, .. } => self.create(*table, name, spec, by),
@@ -284,6 +328,9 @@ impl Model {
                 }
                 self.live(*table)?.rolled.insert(bucket.0, *to);
                 Ok(None)
+            }
+            Entry::PositionsStored { .. } | Entry::GroupDeleted { .. } => {
+                self.act_on_group(by, entry).map(|()| None)
             }
         }
     }
@@ -359,6 +406,92 @@ impl Model {
             restored_by: None,
         });
         Ok(None)
+    }
+
+    fn act_on_group(&mut self, by: ProposalName, entry: &Entry) -> Result<(), Refusal> {
+        match entry {
+            Entry::PositionsStored { group, generation, positions } => {
+                self.touch(by, group, *generation)?;
+                self.store(group, positions)
+            }
+            Entry::GroupDeleted { group, generation } => {
+                self.touch(by, group, *generation)?;
+                let gone = self.groups.remove(group);
+                gone.map(drop).ok_or(Refusal::GroupGeneration { group: group.clone(), actual: 0 })
+            }
+            other => panic!("not about a group: {other:?}"),
+        }
+    }
+
+    fn touch(&mut self, by: ProposalName, group: &Name, generation: u64) -> Result<(), Refusal> {
+        if !self.touched.insert((by, group.clone())) {
+            return Err(Refusal::Invalid { check: 30 });
+        }
+        let actual = self.generation(group);
+        if actual != generation {
+            return Err(Refusal::GroupGeneration { group: group.clone(), actual });
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, name: &Name, positions: &[StoredPosition]) -> Result<(), Refusal> {
+        let before = self.groups.get(name).cloned();
+        let mut group = before.clone().unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        for StoredPosition { table, offsets, expected } in positions {
+            let table = *table;
+            if !seen.insert(table) {
+                return Err(Refusal::Invalid { check: 31 });
+            }
+            self.live(table)?;
+            if offsets.is_empty() {
+                return Err(Refusal::Invalid { check: 32 });
+            }
+            if offsets.contains_key(&Bucket(3)) {
+                return Err(Refusal::NoSuchBucket { table, bucket: Bucket(3) });
+            }
+            let is = |bucket: u32| group.offsets.get(&(table.0, bucket)).copied();
+            let all = |buckets: Vec<u32>| buckets.into_iter().map(|it| (Bucket(it), is(it))).collect();
+            let actual: BTreeMap<Bucket, Option<u64>> = match expected {
+                ExpectedPosition::Any => BTreeMap::new(),
+                ExpectedPosition::Nothing => all((0..3).filter(|bucket| is(*bucket).is_some()).collect()),
+                ExpectedPosition::Exactly(map) => all(map.keys().map(|bucket| bucket.0).collect()),
+            };
+            let wrong = match expected {
+                ExpectedPosition::Exactly(expected) => actual != *expected,
+                _ => !actual.is_empty(),
+            };
+            if wrong {
+                return Err(Refusal::ExpectedPosition { group: name.clone(), table, actual });
+            }
+            for (bucket, offset) in offsets {
+                let latest = self.next(table.0, bucket.0);
+                if *offset > latest {
+                    let (bucket, offset) = (*bucket, *offset);
+                    return Err(Refusal::PositionBeyondTail { table, bucket, offset, latest });
+                }
+                group.offsets.insert((table.0, bucket.0), *offset);
+            }
+        }
+        group.stored = self.time;
+        if before.is_none() {
+            group.generation = self.generations + 1;
+        }
+        let limits = RULES.groups;
+        let tables = |group: &Group| group.offsets.keys().map(|key| key.0).collect::<BTreeSet<_>>().len();
+        let grows = tables(&group) > before.as_ref().map_or(0, tables);
+        let more = group.offsets.len() > before.as_ref().map_or(0, |before| before.offsets.len());
+        let tables = tables(&group);
+        self.generations = self.generations.max(group.generation);
+        self.groups.insert(name.clone(), group);
+        let offsets: usize = self.groups.values().map(|group| group.offsets.len()).sum();
+        let full = |limit, max: usize| Err(Refusal::GroupsFull { limit, max: max as u64 });
+        match () {
+            () if self.groups.len() > limits.groups_max => full(GroupLimit::Groups, limits.groups_max),
+            () if grows && tables > limits.tables_max => full(GroupLimit::Tables, limits.tables_max),
+            () if more && offsets > limits.offsets_max => full(GroupLimit::Offsets, limits.offsets_max),
+            () => Ok(()),
+        }
     }
 
     fn append(
@@ -440,6 +573,14 @@ fn assert_agree(state: &State, model: &Model) {
         assert_eq!(named, table.dropped.is_none());
     }
     assert_eq!(state.tables().all().count(), remembered);
+    let groups = state.groups().iter().map(|(name, group)| {
+        let offsets = group.positions.iter().flat_map(|(table, offsets)| {
+            offsets.iter().map(|(bucket, offset)| ((table.0, bucket.0), *offset))
+        });
+        (name, group.generation, group.stored, offsets.collect())
+    });
+    let expected = model.groups.iter().map(|(name, it)| (name, it.generation, it.stored, it.offsets.clone()));
+    assert!(groups.eq(expected), "{:?} is not {:?}", state.groups(), model.groups);
     let producers: Vec<_> =
         state.producers().iter().map(|(id, it)| (id, it.epoch, it.next, it.last_time)).collect();
     let expected =
@@ -550,6 +691,10 @@ fn the_fold_agrees_with_a_naive_model() {
         "TableVersion",
         "NotDropped",
         "ExpiryStale",
+        "ExpectedPosition",
+        "GroupGeneration",
+        "PositionBeyondTail",
+        "GroupsFull",
         "Invalid",
     ] {
         assert!(

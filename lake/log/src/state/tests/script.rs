@@ -1,5 +1,7 @@
 //! Random logs: what clients and gateways may do, right and wrong, old and new.
 
+use std::collections::BTreeMap;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -7,10 +9,12 @@ use serde_json::json;
 
 use super::model::Model;
 use super::{
-    Bucket, CommitHeader, Entry, ProducerStamp, Proposal, RULES, SECOND, SegmentRef, Slice, SliceHome, Slot,
-    Stream, TableId, TableSpec, create, drop_table, header, proposal, rolled_slice, segment, slice, slice_in,
+    Bucket, CommitHeader, Entry, Name, ProducerStamp, Proposal, RULES, SECOND, SegmentRef, Slice, SliceHome,
+    Slot, Stream, TableId, TableSpec, create, drop_table, header, proposal, rolled_slice, segment, slice,
+    slice_in,
 };
 use crate::format::entry::RolledPart;
+use crate::format::positions::{ExpectedPosition, StoredPosition};
 use crate::schema::evolution::{Change, alter};
 
 /// One slot.
@@ -55,6 +59,8 @@ enum Act {
     DropDatabase,
     CreateDatabase,
     RollUp { table: u64, bucket: u32, percent: u64, stale: u64, in_segment: bool },
+    Store { group: usize, stale: bool, positions: Vec<Stand> },
+    DeleteGroup { group: usize, stale: bool },
     Alter { table: u64, stale: u64, how: How },
     Restore { table: u64, stale: bool },
     Expire { table: u64, bucket: u32, percent: u64, stale: u64 },
@@ -68,6 +74,25 @@ enum How {
     Option,
     Illegal,
 }
+
+/// Where a group stands in a table.
+#[derive(Clone, Debug)]
+struct Stand {
+    table: u64,
+    offsets: Vec<(u32, u64)>,
+    expects: Expects,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Expects {
+    Anything,
+    Nothing,
+    WhatIs,
+    Other,
+}
+
+/// The groups of the scripts.
+pub(super) const GROUPS: [&str; 4] = ["g", "h", "i", "j"];
 
 /// What may be out of the ordinary about rows.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +147,26 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => (0..3u64, prop::bool::weighted(0.1)).prop_map(|(table, stale)| Act::Restore { table, stale }),
         3 => (0..8u64, bucket(), 0..101u64, prop_oneof![6 => Just(0), 1 => Just(1)])
             .prop_map(|(table, bucket, percent, stale)| Act::Expire { table, bucket, percent, stale }),
+        16 => (0..4usize, prop::bool::weighted(0.1), vec(stands(), 0..3))
+            .prop_map(|(group, stale, positions)| Act::Store { group, stale, positions }),
+        1 => (0..4usize, prop::bool::weighted(0.2)).prop_map(|(group, stale)| Act::DeleteGroup { group, stale }),
     ]
+}
+
+fn stands() -> impl Strategy<Value = Stand> {
+    let bucket = prop_oneof![20 => 0..3u32, 1 => Just(3)];
+    let percent = prop_oneof![12 => 0..101u64, 3 => Just(200)];
+    let expects = prop_oneof![
+        4 => Just(Expects::Anything),
+        2 => Just(Expects::Nothing),
+        4 => Just(Expects::WhatIs),
+        1 => Just(Expects::Other)
+    ];
+    (0..8u64, vec((bucket, percent), 0..3), expects).prop_map(|(table, offsets, expects)| Stand {
+        table,
+        offsets,
+        expects,
+    })
 }
 
 /// A proposal with slices of its own, numbered from 0; in one segment if in any.
@@ -237,6 +281,15 @@ impl Whole {
                     to: from + (model.next(table, *bucket) - from) * percent / 100,
                 }
             }
+            Act::Store { group, stale, positions } => Entry::PositionsStored {
+                group: group_name(*group),
+                generation: model.generation(&group_name(*group)) + u64::from(*stale),
+                positions: positions.iter().map(|stand| stand.position(*group, model)).collect(),
+            },
+            Act::DeleteGroup { group, stale } => Entry::GroupDeleted {
+                group: group_name(*group),
+                generation: model.generation(&group_name(*group)) + u64::from(*stale),
+            },
             Act::Create { name, ahead } => {
                 *created += 1;
                 create(model.next_id() + *created - 1 + ahead, ["t", "u", "v", "w"][*name])
@@ -312,6 +365,32 @@ impl How {
         let altered = alter(spec, &[change]).unwrap();
         let buckets = if matches!(self, Self::Illegal) { 4 } else { 3 };
         TableSpec { buckets, ..altered }
+    }
+}
+
+fn group_name(group: usize) -> Name {
+    Name::new(GROUPS[group]).unwrap()
+}
+
+impl Stand {
+    fn position(&self, group: usize, model: &Model) -> StoredPosition {
+        let table = model.some_table(self.table);
+        let offsets: BTreeMap<Bucket, u64> = self
+            .offsets
+            .iter()
+            .map(|(bucket, percent)| (Bucket(*bucket), (model.next(table, *bucket) * percent).div_ceil(100)))
+            .collect();
+        let stored =
+            offsets.keys().map(|bucket| (*bucket, model.stored(&group_name(group), table, bucket.0)));
+        let expected = match self.expects {
+            Expects::Anything => ExpectedPosition::Any,
+            Expects::Nothing => ExpectedPosition::Nothing,
+            Expects::WhatIs => ExpectedPosition::Exactly(stored.collect()),
+            Expects::Other => ExpectedPosition::Exactly(
+                stored.map(|(bucket, at)| (bucket, at.map_or(Some(0), |at| at.checked_sub(1)))).collect(),
+            ),
+        };
+        StoredPosition { table: TableId(table), offsets, expected }
     }
 }
 

@@ -1,11 +1,14 @@
-//! Rows for as long as the client listens: `follow=true`.
+//! Rows for as long as the client listens: a row a line (`follow=true`), or an event a row (`format=sse`).
 //!
 //! Invariants:
 //! * nothing is read ahead: the next rows are read when the client has taken the last ones;
 //! * rows become bytes a piece at a time, when the client wants them; what is not sent yet is kept only while there is room for it
 //!   ([`super::kept`]), and read again otherwise: each row is sent once, whatever goes meanwhile;
-//! * a stream that fails ends with the problem as its last line and an error, so that the connection is reset: a client
-//!   never takes a failure for the end.
+//! * a stream that fails ends with the problem as its last line or event and an error, so that the connection is reset: a client
+//!   never takes a failure for the end;
+//! * an event's id is the position behind its row: who begins there misses nothing and gets nothing twice.
+
+mod events;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,13 +23,33 @@ use tokio::time::sleep;
 
 use super::encode::Encoder;
 use super::encode::projection::Projection;
+use super::filter::Filter;
 use super::kept::{Kept, KeptPages};
 use super::position::{From, Position};
+use super::reader::OutputColumn;
 use crate::app::{Application, Consume, Page};
 use crate::error::{Kind, Problem};
 
 /// How long one read waits at the tail before it looks again.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// As [`WAIT`], of events: then a sign of life is sent.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What is sent when there is nothing to send.
+const HEARTBEAT_TEXT: &str = ": heartbeat\n\n";
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// A JSON object a line.
+    Lines,
+    /// Server-sent events. The request's last columns are those of [`PLACE`], for the ids.
+    Events,
+}
+
+/// Where a row lies.
+pub(crate) const PLACE: [OutputColumn; 2] = [OutputColumn::Bucket, OutputColumn::Offset];
 
 /// What the last line gets to leave the process before the connection is reset.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
@@ -46,6 +69,7 @@ struct Follower {
     kept: KeptPages,
     /// Rows of a bucket, from where `request` begins, that were sent already.
     skip: BTreeMap<Bucket, usize>,
+    style: Style,
     state: State,
 }
 
@@ -75,18 +99,18 @@ struct Resume {
     skip: BTreeMap<Bucket, usize>,
 }
 
-/// The rows of `first` and all that follow, a row a line.
+/// The rows of `first` and all that follow.
 pub(crate) fn follow(
     app: Arc<dyn Application>,
     request: Consume,
     columns: String,
     projection: &Projection,
-    first: Page,
-    kept: KeptPages,
+    style: Style,
+    (first, kept): (Page, KeptPages),
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
     let encoder = Encoder::new(projection.columns().to_vec());
     let state = State::Page(first, Cursor::default());
-    let follower = Follower { app, request, columns, encoder, kept, skip: BTreeMap::new(), state };
+    let follower = Follower { app, request, columns, encoder, style, kept, skip: BTreeMap::new(), state };
     unfold(follower, |mut follower| async move {
         let item = follower.next().await?;
         Some((item, follower))
@@ -96,53 +120,80 @@ pub(crate) fn follow(
 impl Follower {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
-            match std::mem::replace(&mut self.state, State::Done) {
+            let written = match std::mem::replace(&mut self.state, State::Done) {
                 State::Done => return None,
                 State::Failed(detail) => {
                     // An error drops what the connection has not sent yet: let the problem's line go first.
                     sleep(FLUSH_TIME).await;
                     return Some(Err(io::Error::other(detail)));
                 }
-                State::Read => match self.app.consume(self.request.clone()).await {
-                    Ok(page) => self.state = State::Page(page, Cursor::default()),
-                    // Others hold the memory: their rows come first.
-                    Err(problem) if problem.kind() == Kind::Overloaded => {
-                        self.state = State::Read;
-                        sleep(OVERLOADED_PAUSE).await;
-                    }
-                    Err(problem) if problem.kind() == Kind::SchemaChanged => match self.look_up_again().await
-                    {
-                        Ok(()) => self.state = State::Read,
-                        Err(problem) => return Some(Ok(self.fail(&problem))),
-                    },
-                    Err(problem) => return Some(Ok(self.fail(&problem))),
-                },
-                State::Kept(kept, cursor, resume) => match kept.take() {
-                    Some(page) => self.state = State::Page(page, cursor),
-                    None => {
-                        self.request.from = From::Position(resume.from);
-                        self.skip = resume.skip;
-                        self.state = State::Read;
-                    }
-                },
-                State::Page(page, mut cursor) => match self.piece(&page, &mut cursor) {
-                    Err(problem) => return Some(Ok(self.fail(&problem))),
-                    Ok(lines) => {
-                        self.request.wait = WAIT;
-                        if cursor.batch < page.batches.len() {
-                            let resume = self.resume_at(&page, cursor);
-                            self.state = State::Kept(self.kept.keep(page), cursor, resume);
-                        } else {
-                            self.request.from = From::Position(page.next);
-                            self.state = State::Read;
-                        }
-                        if !lines.is_empty() {
-                            return Some(Ok(Bytes::from(lines)));
-                        }
-                    }
-                },
+                State::Read => self.read().await.map(|()| Vec::new()),
+                State::Kept(kept, cursor, resume) => {
+                    self.reopen(&kept, cursor, resume);
+                    Ok(Vec::new())
+                }
+                State::Page(page, cursor) => self.write(page, cursor),
+            };
+            match written {
+                Ok(text) if text.is_empty() => {}
+                Ok(text) => return Some(Ok(Bytes::from(text))),
+                Err(problem) => return Some(Ok(self.fail(&problem))),
             }
         }
+    }
+
+    /// Reads the next page.
+    async fn read(&mut self) -> Result<(), Problem> {
+        self.state = match self.app.consume(self.request.clone()).await {
+            Ok(page) => State::Page(page, Cursor::default()),
+            // Others hold the memory: their rows come first.
+            Err(problem) if problem.kind() == Kind::Overloaded => {
+                sleep(OVERLOADED_PAUSE).await;
+                State::Read
+            }
+            Err(problem) if problem.kind() == Kind::SchemaChanged => {
+                self.look_up_again().await?;
+                State::Read
+            }
+            Err(problem) => return Err(problem),
+        };
+        Ok(())
+    }
+
+    /// Goes on with a page that was put away, or reads it again from where it was.
+    fn reopen(&mut self, kept: &Kept, cursor: Cursor, resume: Resume) {
+        self.state = match kept.take() {
+            Some(page) => State::Page(page, cursor),
+            None => {
+                self.request.from = From::Position(resume.from);
+                self.skip = resume.skip;
+                State::Read
+            }
+        };
+    }
+
+    /// Writes the next piece of a page; all of it, where each row tells its place: a page without rows is a heartbeat then.
+    fn write(&mut self, page: Page, mut cursor: Cursor) -> Result<Vec<u8>, Problem> {
+        self.request.group = None;
+        let text = match self.style {
+            Style::Lines => {
+                self.request.wait = WAIT;
+                self.piece(&page, &mut cursor)?
+            }
+            Style::Events => {
+                self.request.wait = HEARTBEAT;
+                cursor.batch = page.batches.len();
+                events::write(&self.encoder, &page)?
+            }
+        };
+        if cursor.batch < page.batches.len() {
+            let resume = self.resume_at(&page, cursor);
+            self.state = State::Kept(self.kept.keep(page), cursor, resume);
+        } else {
+            self.request.from = From::Position(page.next);
+            self.state = State::Read;
+        }
+        Ok(text)
     }
 
     /// The table was altered: the rows from here on come as it is now. A line says all its names itself, so nothing is lost.
@@ -150,6 +201,12 @@ impl Follower {
         let now = self.app.table(&self.request.database, &self.request.table).await?;
         let projection = Projection::parse(&self.columns, &now.spec.schema)?;
         self.request.columns = projection.sources().to_vec();
+        if self.style == Style::Events {
+            self.request.columns.extend(PLACE);
+        }
+        if let Some(filter) = &self.request.filter {
+            self.request.filter = Some(Arc::new(Filter::parse(filter.text(), &now.spec.schema)?));
+        }
         self.request.schema = now.spec.schema.id;
         self.encoder = Encoder::new(projection.columns().to_vec());
         Ok(())
@@ -209,6 +266,9 @@ impl Follower {
 
     fn fail(&mut self, problem: &Problem) -> Bytes {
         self.state = State::Failed(problem.to_string());
-        Bytes::from(format!("{}\n", problem.to_json()))
+        Bytes::from(match self.style {
+            Style::Lines => format!("{}\n", problem.to_json()),
+            Style::Events => format!("event: error\ndata: {}\n\n", problem.to_json()),
+        })
     }
 }

@@ -1,14 +1,18 @@
 //! Judging one proposal: all of its entries are checked before any is applied (rule 2).
 
+mod positions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use self::positions::GroupsSeen;
 use super::State;
 use super::tables::Table;
 use super::verdict::{Appended, Refusal};
 use crate::format::commit::{CommitHeader, Proposal};
 use crate::format::entry::{Entry, RolledPart};
 use crate::format::page::StreamKey;
+use crate::format::positions::StoredPosition;
 use crate::format::slice::{Slice, SliceHome, SliceOp};
 use crate::id::{Name, Offset, SchemaId, Slot, Stream, TableId, TimeMicros, Uuid};
 use crate::planted::Bug;
@@ -33,6 +37,11 @@ pub(super) enum Effect<'a> {
     },
     RestoreTable(TableId),
     Append(Placed),
+    StorePositions {
+        group: &'a Name,
+        positions: &'a [StoredPosition],
+    },
+    DeleteGroup(&'a Name),
     RollUp {
         key: StreamKey,
         to: Offset,
@@ -70,6 +79,7 @@ struct Overlay<'s, 'a> {
     next: BTreeMap<StreamKey, Offset>,
     rolled: BTreeSet<StreamKey>,
     expired: BTreeSet<StreamKey>,
+    groups: GroupsSeen<'a>,
 }
 
 /// Checks a proposal. The answer is what to do, or why nothing is done.
@@ -80,20 +90,18 @@ pub(super) fn judge<'a>(
     header: &'a CommitHeader,
     proposal: &'a Proposal,
 ) -> Result<Vec<Effect<'a>>, Refusal> {
-    let mut overlay = Overlay {
-        state,
-        header,
-        created: BTreeMap::new(),
-        created_names: BTreeMap::new(),
-        dropped: BTreeSet::new(),
-        altered: BTreeMap::new(),
-        restored: BTreeSet::new(),
-        alive: state.alive,
-        next: BTreeMap::new(),
-        rolled: BTreeSet::new(),
-        expired: BTreeSet::new(),
-    };
+    let mut overlay = Overlay::new(state, header);
     proposal.entries.iter().map(|entry| overlay.judge_entry(entry)).collect()
+}
+
+/// Planted bug: what the entries before a refused one would do.
+pub(super) fn judge_until_refused<'a>(
+    state: &State,
+    header: &'a CommitHeader,
+    proposal: &'a Proposal,
+) -> Vec<Effect<'a>> {
+    let mut overlay = Overlay::new(state, header);
+    proposal.entries.iter().map_while(|entry| overlay.judge_entry(entry).ok()).collect()
 }
 
 /// The offsets that a list of effects gives out, by bucket: within one proposal a bucket's runs follow one another.
@@ -115,6 +123,23 @@ pub(super) fn appended(effects: &[Effect<'_>]) -> Vec<Appended> {
 }
 
 impl<'s, 'a> Overlay<'s, 'a> {
+    fn new(state: &'s State, header: &'a CommitHeader) -> Self {
+        Self {
+            state,
+            header,
+            created: BTreeMap::new(),
+            created_names: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+            altered: BTreeMap::new(),
+            restored: BTreeSet::new(),
+            alive: state.alive,
+            next: BTreeMap::new(),
+            rolled: BTreeSet::new(),
+            expired: BTreeSet::new(),
+            groups: GroupsSeen::new(&state.groups),
+        }
+    }
+
     fn judge_entry(&mut self, entry: &'a Entry) -> Result<Effect<'a>, Refusal> {
         if !self.alive && !matches!(entry, Entry::DatabaseCreated | Entry::RolledUp { .. }) {
             return Err(Refusal::DatabaseDropped);
@@ -134,6 +159,10 @@ impl<'s, 'a> Overlay<'s, 'a> {
             Entry::Appended { slice, first_row, rows, expected_offset } => {
                 self.judge_appended(*slice, *first_row, *rows, *expected_offset).map(Effect::Append)
             }
+            Entry::PositionsStored { group, generation, positions } => {
+                self.judge_positions(group, *generation, positions)
+            }
+            Entry::GroupDeleted { group, generation } => self.judge_group_deleted(group, *generation),
             Entry::RolledUp { table, bucket, stream, from, to, parts } => {
                 let key = StreamKey { table: *table, bucket: *bucket, stream: *stream };
                 self.judge_rolled_up(key, *from..*to, parts)
@@ -152,6 +181,7 @@ impl<'s, 'a> Overlay<'s, 'a> {
             return Err(Refusal::NotEmpty { tables: tables as u64 });
         }
         self.alive = false;
+        self.groups.clear();
         Ok(Effect::DatabaseAlive(false))
     }
 
@@ -354,7 +384,14 @@ impl State {
     pub(super) fn take(&mut self, effects: &[Effect<'_>], slot: Slot, time: TimeMicros) {
         for effect in effects {
             match effect {
-                Effect::DatabaseAlive(alive) => self.alive = *alive,
+                Effect::DatabaseAlive(alive) => {
+                    self.alive = *alive;
+                    if !alive {
+                        self.groups.clear();
+                    }
+                }
+                Effect::StorePositions { group, positions } => self.groups.store(group, positions, time),
+                Effect::DeleteGroup(group) => self.groups.delete(group),
                 Effect::CreateTable { id, name, uuid, spec } => self.tables.create(Table {
                     id: *id,
                     uuid: *uuid,

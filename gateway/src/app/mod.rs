@@ -5,6 +5,9 @@
 //! * deadlines are kept by the implementation: `timeout` and `wait` are upper bounds on how long a call takes;
 //! * what a read at the tail answers was confirmed against the store.
 
+mod groups;
+mod write;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +21,9 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use utoipa::ToSchema;
 
+pub use self::groups::{Group, GroupList, GroupTable, Groups, Lag, Stand, StoreGroup};
+pub use self::write::{Part, TableAck, Write, WriteAck};
+use crate::consume::filter::Filter;
 use crate::consume::position::{From, Position};
 use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
@@ -80,11 +86,35 @@ pub trait Application: Send + Sync + fmt::Debug {
         Ok(ack)
     }
 
+    /// Writes rows of several tables and positions of several groups: all of it or nothing. Tables to create are as in
+    /// [`produce`](Self::produce), which is the write of one table.
+    async fn write(&self, request: Write) -> Result<WriteAck, Problem>;
+
     /// Reads rows. A bucket that a given position does not name is read from its earliest offset.
     async fn consume(&self, request: Consume) -> Result<Page, Problem>;
 
     /// The offsets of a table's buckets, the tail confirmed.
     async fn offsets(&self, database: &Name, table: &Name) -> Result<Vec<BucketOffsets>, Problem>;
+
+    /// Groups by name, those after `after` that begin with `prefix`, at most `limit`.
+    async fn groups(&self, database: &Name, list: GroupList) -> Result<Groups, Problem>;
+
+    /// One group, the tail confirmed; `no-such-group` if it is not there.
+    async fn group(&self, database: &Name, group: &Name) -> Result<Group, Problem>;
+
+    /// Stores positions: all or none.
+    async fn store_group(&self, request: StoreGroup) -> Result<Ensured<Group>, Problem>;
+
+    /// Deletes a group; one that is made again later does not know its positions.
+    async fn delete_group(
+        &self,
+        database: &Name,
+        group: &Name,
+        if_generation: Option<u64>,
+    ) -> Result<(), Problem>;
+
+    /// Where in each bucket a read `from` there would begin, the tail confirmed.
+    async fn position(&self, database: &Name, table: &Name, from: From) -> Result<Position, Problem>;
 
     /// What the gateway knows of the cluster and of itself, as JSON.
     async fn cluster(&self) -> Result<serde_json::Value, Problem>;
@@ -274,6 +304,8 @@ pub struct Consume {
     pub columns: Vec<OutputColumn>,
     /// Where to begin.
     pub from: From,
+    /// Begin where this group stands instead, in the buckets where it does.
+    pub group: Option<Name>,
     /// The only bucket to read, or all.
     pub bucket: Option<Bucket>,
     /// At most so many rows.
@@ -282,6 +314,8 @@ pub struct Consume {
     pub bytes_max: usize,
     /// How long to wait for the first row.
     pub wait: Duration,
+    /// Only rows of which this is true; then a page may be empty though rows follow, and has moved on all the same.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// Rows that were read.

@@ -1,5 +1,7 @@
 //! `application/json` (an array of rows, or one row) and `application/x-ndjson` (a row a line).
 
+pub(super) mod otlp;
+
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use frazil_log::schema::Schema;
 use frazil_log::schema::arrow_form::arrow_schema;
