@@ -82,12 +82,7 @@ pub(crate) async fn measure(store: &Store, options: Options) -> anyhow::Result<M
     Ok(measured)
 }
 
-async fn measure_in(
-    store: &Store,
-    database: &Name,
-    env: &Env,
-    options: Options,
-) -> anyhow::Result<Measured> {
+async fn measure_in(store: &Store, database: &Name, env: &Env, options: Options) -> anyhow::Result<Measured> {
     let writer = super::writer(env);
     create_log(store, database, env, &writer).await?;
     let open = || Replica::open(store.clone(), database.clone(), env.clone(), Protocol::SHIPPED);
@@ -98,7 +93,8 @@ async fn measure_in(
     let ingress = Ingress::start(replica.clone(), writer.clone(), ingress_options, health, metrics, tail);
     let (checkpointing, incarnation) = (replica.clone(), writer.incarnation);
     env.spawn(async move { checkpointing.keep_checkpointing(incarnation, true).await });
-    let spec = build(&TableRequest { columns: Some("id BIGINT NOT NULL".to_owned()), ..TableRequest::default() })?;
+    let spec =
+        build(&TableRequest { columns: Some("id BIGINT NOT NULL".to_owned()), ..TableRequest::default() })?;
     create_tables(&ingress, env, &spec, options.tables).await?;
 
     let (begun, slots_before) = (Instant::now(), replica.next());
@@ -136,7 +132,8 @@ async fn create_tables(ingress: &Ingress, env: &Env, spec: &TableSpec, tables: u
         let ids = first..(first + CREATED_AT_ONCE).min(tables + 1);
         let acts = ids.map(|id| {
             let name = Name::new(format!("table_{id}"))?;
-            let created = Entry::TableCreated { table: TableId(id), name, uuid: env.uuid(), spec: spec.clone() };
+            let created =
+                Entry::TableCreated { table: TableId(id), name, uuid: env.uuid(), spec: spec.clone() };
             Ok(Act::Entry(created))
         });
         submit(ingress, acts.collect::<anyhow::Result<_>>()?).await?;

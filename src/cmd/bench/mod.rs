@@ -2,9 +2,9 @@
 
 mod ack;
 mod cold;
-mod tables;
 mod ingest;
 mod scan;
+mod tables;
 
 use std::process::ExitCode;
 

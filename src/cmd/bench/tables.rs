@@ -34,9 +34,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(args.tables > 0, "give at least one table");
     let options =
         tables::Options { tables: args.tables, written_a_second: args.written, seconds: args.seconds };
-    let measured = store_args::block_on(async {
-        tables::measure(&open_or_create(&args.store)?, options).await
-    })?;
+    let measured =
+        store_args::block_on(async { tables::measure(&open_or_create(&args.store)?, options).await })?;
     let met = measured.ready_seconds < READY_SECONDS_END;
     match args.output.output {
         Output::Json => {
@@ -55,7 +54,13 @@ fn print(measured: &Measured, met: bool) {
     let rows = [
         ("store", measured.store.clone()),
         ("tables", format!("{}, {} written each second", measured.tables, measured.written_a_second)),
-        ("acks", format!("{}, p50 {:.0} ms, p99 {:.0} ms", measured.ack.count, measured.ack.p50_ms, measured.ack.p99_ms)),
+        (
+            "acks",
+            format!(
+                "{}, p50 {:.0} ms, p99 {:.0} ms",
+                measured.ack.count, measured.ack.p50_ms, measured.ack.p99_ms
+            ),
+        ),
         ("written in", format!("{:.1} s, {} slots", measured.written_in_seconds, measured.slots)),
         ("state", format!("{}, {} names", bytes_text(measured.state_bytes as u64), measured.names)),
         ("state encoded in", ms(measured.state_encoded_in_seconds)),

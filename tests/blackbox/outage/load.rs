@@ -59,8 +59,8 @@ async fn under_load_memory_stays_flat_and_nothing_is_lost() {
         .arg("--inline-bytes-max=1MiB")
         .run()
         .await;
-    let created = frazil.http.put(&table("load"), r#"{"columns":"id BIGINT NOT NULL, payload STRING","buckets":4}"#);
-    created.await.ok(201);
+    let columns = r#"{"columns":"id BIGINT NOT NULL, payload STRING","buckets":4}"#;
+    frazil.http.put(&table("load"), columns).await.ok(201);
     proxy.set(Mode::Trickle(STORE_BYTES_A_SECOND));
 
     let seen = Arc::new(Seen::default());
