@@ -20,6 +20,10 @@ check:
 crash TARGET COUNT:
     tests/tools/minio.sh && FRAZIL_CRASH_COUNT={{COUNT}} cargo test --release --test blackbox crash_{{TARGET}} -- --nocapture
 
+# A store a hundred times slower than 64 producers, and 1,000 followers that hardly read, for SECONDS.
+load SECONDS:
+    tests/tools/minio.sh && FRAZIL_LOAD_SECONDS={{SECONDS}} cargo test --release --test blackbox under_load -- --nocapture
+
 # COUNT times kill -9 of any of three gateways and a janitor on MinIO, under writers by HTTP, and FLIGHT ones by Flight (FRAZIL_PYTHON has pyarrow).
 crash-fleet COUNT FLIGHT="":
     tests/tools/minio.sh && FRAZIL_CRASH_COUNT={{COUNT}} FRAZIL_CRASH_FLIGHT={{FLIGHT}} cargo test --release --test blackbox a_fleet_under_kill_9 -- --nocapture

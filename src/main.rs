@@ -24,6 +24,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Buffers of all sizes come and go with every flush: glibc's allocator keeps what it cannot give back in one piece.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cmd::run(cmd::Cli::parse())
 }

@@ -17,7 +17,6 @@ use frazil_gateway::produce::ingress::{Answer, Ingress, IngressOptions, Request}
 use frazil_log::commit::create::create_log;
 use frazil_log::commit::replica::Replica;
 use frazil_log::env::Env;
-use frazil_log::format::commit::WriterInfo;
 use frazil_log::format::entry::Entry;
 use frazil_log::id::{Bucket, Name, Slot, TableId};
 use frazil_log::protocol::Protocol;
@@ -151,16 +150,6 @@ fn no_budget() -> Limits {
     Limits { slot_puts_per_second: NO_BUDGET, slot_puts_burst: NO_BUDGET, ..Limits::default() }
 }
 
-fn writer(env: &Env) -> WriterInfo {
-    WriterInfo {
-        incarnation: env.ulid(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        address: String::new(),
-        zone: String::new(),
-        put_p99_us: 0,
-    }
-}
-
 /// A store, and what was sent to it.
 #[derive(Clone)]
 struct Counted {
@@ -191,7 +180,7 @@ const TABLE: TableId = TableId(1);
 
 impl Bench {
     async fn open(store: &Store, database: &Name, env: &Env, options: &Options) -> anyhow::Result<Self> {
-        create_log(store, database, env, &writer(env)).await?;
+        create_log(store, database, env, &super::writer(env)).await?;
         let (acks, raws) = (Counted::new(store), Counted::new(store));
         let replica =
             Replica::open(acks.store.clone(), database.clone(), env.clone(), Protocol::SHIPPED).await?;
@@ -234,7 +223,7 @@ impl Bench {
         let options = IngressOptions { limits, ..IngressOptions::default() };
         let health = Arc::new(Health::new(env.clone()));
         let tail = TailRing::new(0, TailMetrics::default());
-        Ingress::start(self.replica.clone(), writer(env), options, health, Metrics::default(), tail)
+        Ingress::start(self.replica.clone(), super::writer(env), options, health, Metrics::default(), tail)
     }
 
     fn next_ack(&mut self, ingress: &Ingress) -> anyhow::Result<Ack> {

@@ -3,8 +3,8 @@
 //! Invariants: both sides of a comparison go through the same store, the same wrapper and the same run; what was written is
 //! removed again; a target that is missed is said.
 //!
-//! [`ack`] measures acknowledgements, [`cold`] cold starts, [`ingest`] what rows cost a gateway, [`scan`] reads; [`s3_like`] plays S3's
-//! latency, [`latency`] holds what was measured.
+//! [`ack`] measures acknowledgements, [`cold`] cold starts, [`ingest`] what rows cost a gateway, [`scan`] reads, [`tables`] a database of
+//! many tables; [`s3_like`] plays S3's latency, [`latency`] holds what was measured.
 
 pub(crate) mod ack;
 pub(crate) mod cold;
@@ -14,7 +14,10 @@ pub(crate) mod ingest;
 pub(crate) mod latency;
 pub(crate) mod s3_like;
 pub(crate) mod scan;
+pub(crate) mod tables;
 
+use frazil_log::env::Env;
+use frazil_log::format::commit::WriterInfo;
 use frazil_log::id::Name;
 use frazil_log::store::{Path, Store};
 
@@ -37,4 +40,15 @@ async fn remove(store: &Store, database: &Name) -> frazil_log::Result<()> {
 /// A name that no database has.
 fn fresh_database(kind: &str, ulid: frazil_log::id::Ulid) -> frazil_log::Result<Name> {
     Name::new(format!("{kind}_{}", ulid.to_string().to_lowercase()))
+}
+
+/// Who writes, in a benchmark.
+fn writer(env: &Env) -> WriterInfo {
+    WriterInfo {
+        incarnation: env.ulid(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        address: String::new(),
+        zone: String::new(),
+        put_p99_us: 0,
+    }
 }

@@ -158,6 +158,11 @@ impl Frazil {
         self.url.trim_start_matches("http://")
     }
 
+    /// What it holds of the machine's memory, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        self.process.resident_kib()
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self) {
         self.process.kill();

@@ -74,6 +74,15 @@ impl Process {
         status.code()
     }
 
+    /// What it holds of the machine's memory, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        kib.unwrap_or_else(|| panic!("no VmRSS in {path}: {}", self.words()))
+    }
+
     /// Sends a signal by name: TERM, STOP, CONT.
     pub(crate) fn signal(&mut self, signal: &str) {
         if self.ended().is_none() {

@@ -17,6 +17,8 @@ pub(crate) enum Mode {
     HoldAnswers,
     /// Keeps all bytes back; they come once it passes again.
     Stall,
+    /// Passes requests on at so many bytes a second, each connection.
+    Trickle(u32),
     /// Cuts the connections there are, and each new one.
     Cut,
 }
@@ -69,9 +71,8 @@ async fn connection(client: TcpStream, upstream: String, mut mode: watch::Receiv
     };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let requests = pump(from_client, to_server, mode.clone(), |mode| mode == Mode::Stall);
-    let answers =
-        pump(from_server, to_client, mode.clone(), |mode| matches!(mode, Mode::Stall | Mode::HoldAnswers));
+    let requests = pump(from_client, to_server, mode.clone(), true);
+    let answers = pump(from_server, to_client, mode.clone(), false);
     tokio::select! {
         biased;
         _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
@@ -85,12 +86,25 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
-    holds: fn(Mode) -> bool,
+    is_request: bool,
 ) {
+    let holds = |mode: Mode| match mode {
+        Mode::Stall => true,
+        Mode::HoldAnswers => !is_request,
+        _ => false,
+    };
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length) = from.read(&mut buffer).await {
         if mode.wait_for(|mode| !holds(*mode)).await.is_err() || length == 0 {
             return;
+        }
+        let trickle = match *mode.borrow() {
+            Mode::Trickle(bytes_a_second) if is_request => Some(bytes_a_second),
+            _ => None,
+        };
+        if let Some(bytes_a_second) = trickle {
+            let share = u32::try_from(length).unwrap_or(u32::MAX);
+            tokio::time::sleep(std::time::Duration::from_secs(1) * share / bytes_a_second.max(1)).await;
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;

@@ -63,6 +63,8 @@ type SliceKey = (TableId, Bucket, SchemaId);
 
 #[derive(Default)]
 struct SliceRows {
+    /// Its place among the flush's slices.
+    index: usize,
     meta: Option<SliceMeta>,
     batches: Vec<RecordBatch>,
     rows: u32,
@@ -118,11 +120,11 @@ fn place(
     order: &mut Vec<SliceKey>,
 ) -> Result<Entry> {
     let key = (rows.table, rows.bucket, rows.schema);
-    let index = order.iter().position(|known| *known == key).unwrap_or_else(|| {
+    let slice = slices.entry(key).or_insert_with(|| {
         order.push(key);
-        order.len() - 1
+        SliceRows { index: order.len() - 1, ..SliceRows::default() }
     });
-    let slice = slices.entry(key).or_default();
+    let index = slice.index;
     slice.meta.get_or_insert_with(|| SliceMeta {
         table: rows.table,
         bucket: rows.bucket,

@@ -6,6 +6,7 @@ mod end_to_end;
 mod fleet;
 mod ingest;
 mod scan;
+mod tables;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,9 @@ enum Verb {
     /// Reads from the tail ring, the cache and the store, beside plain GETs of the same bytes
     #[command(after_help = "Example: frazil bench scan --store s3://bucket/prefix --rows 100000")]
     Scan(scan::Args),
+    /// A database of many tables: writing to a tenth of them each second, and a start
+    #[command(after_help = "Example: frazil bench tables 10000 --written 1000 --seconds 120")]
+    Tables(tables::Args),
     /// What a gateway spends on rows: CPU seconds per GiB of Arrow, by Flight and by HTTP
     #[command(after_help = "Example: frazil bench ingest --mib 1024 -o json")]
     Ingest(ingest::Args),
@@ -49,6 +53,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::EndToEnd(args) => end_to_end::run(&args),
         Verb::Fleet(args) => fleet::run(&args),
         Verb::Scan(args) => scan::run(&args),
+        Verb::Tables(args) => tables::run(&args),
         Verb::Ingest(args) => ingest::run(&args),
     }
 }

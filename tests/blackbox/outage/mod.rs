@@ -1,5 +1,7 @@
 //! The store goes away, hangs, or cuts its connections: writers are told at once, readers go on, nothing is lost or doubled, and it heals by itself.
 
+mod load;
+
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
