@@ -1,11 +1,11 @@
-//! The HTTP door: URLs, parameters and bodies → calls of [`app::Application`], and its answers → bytes.
+//! The HTTP door: URLs, parameters and bodies → calls of [`Application`], and its answers → bytes.
 //!
 //! Invariants:
 //! * a handler translates only; what is not known (parameter, member, format, verb) is refused by name;
 //! * whatever goes wrong is answered as a [`crate::error::Problem`], with the request's id;
 //! * each route is in `/openapi.json`, and nothing else is.
 //!
-//! Start reading at [`router`]; what lies behind the door is [`app::Application`]; one file per resource: `databases`,
+//! Start reading at [`router`]; what lies behind the door is [`Application`]; one file per resource: `databases`,
 //! `tables`, `rows`, `offsets`, `groups`, `write`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
 mod alter;

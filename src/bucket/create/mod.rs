@@ -2,7 +2,7 @@
 //!
 //! Invariants: a second run changes nothing; what is there and stricter stays; other people's lifecycle rules and tags stay.
 //!
-//! [`plan`] decides, PURE; [`look`] asks, [`apply`] does.
+//! [`plan()`] decides, PURE; [`look`] asks, [`apply`] does.
 
 mod plan;
 

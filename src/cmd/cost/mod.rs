@@ -1,7 +1,7 @@
 //! `frazil cost`: requests and bytes to dollars a month.
 //!
-//! [`sources`] says what is used: as a gateway counted it, or as it lies in a store; [`bill`] is the arithmetic, PURE, also for a load in
-//! words; [`prices`] is the table.
+//! [`sources`] says what is used: as a gateway counted it, or as it lies in a store; [`bill()`] is the arithmetic, PURE, also for a load in
+//! words; [`mod@prices`] is the table.
 
 mod bill;
 mod prices;

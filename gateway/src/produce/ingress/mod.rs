@@ -96,7 +96,7 @@ pub enum Answer {
     Accepted {
         /// The slot and offsets.
         acceptance: Acceptance,
-        /// See [`Fate::Decided`].
+        /// See [`Decided`](frazil_log::state::verdict::Fate::Decided).
         duplicate: bool,
     },
     /// A duplicate whose offsets are forgotten.

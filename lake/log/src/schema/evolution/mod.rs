@@ -6,7 +6,7 @@
 //! * whatever it takes, rows of the older schema are valid rows of the newer: columns that came are null, types only widened,
 //!   `NOT NULL` only ever goes. So old rows are read for ever, and rows in flight may be taken as long as
 //!   [nothing of them would be lost](keeps_all);
-//! * what [`alter`] makes, [`check_successor`] takes.
+//! * what [`alter()`] makes, [`check_successor`] takes.
 
 mod adapt;
 mod alter;
