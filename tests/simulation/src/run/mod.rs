@@ -175,6 +175,8 @@ impl Run {
         let request = TableRequest {
             columns: Some("id BIGINT NOT NULL, pad STRING".into()),
             buckets: Some(buckets),
+            // Runs last for months: what expires is another matter, and what was acknowledged is read back at the end.
+            options: [("retention".to_owned(), "infinite".into())].into(),
             ..TableRequest::default()
         };
         let Ok(spec) = build(&request) else { return false };
