@@ -53,7 +53,7 @@ async fn under_load_memory_stays_flat_and_nothing_is_lost() {
     store.environment = store.server().environment(&proxy.endpoint());
     let frazil = Start::new("gateway", &store)
         .arg(&format!("--memory={MEMORY_MIB}MiB"))
-        .arg("--buffer-bytes-max=8MiB")
+        .arg("--buffer-bytes-max=2MiB")
         .arg("--request-bytes-max=1MiB")
         .arg("--flush-bytes-max=1MiB")
         .arg("--inline-bytes-max=1MiB")
