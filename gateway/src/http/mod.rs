@@ -32,6 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::process::aside::aside;
+pub use self::process::serve::serve;
 use self::process::{fallback, health, members, openapi};
 use self::request::body::Bodies;
 use self::request::guard;
@@ -125,18 +126,6 @@ pub fn router(app: Arc<dyn Application>, env: &Env, options: Options) -> Router 
         .merge(calls.layer(CatchPanicLayer::custom(guard::call_panicked)))
         .layer(from_fn_with_state(Arc::clone(&doors), guard::token))
         .layer(from_fn_with_state(doors, guard::request_id))
-}
-
-/// Serves the door on a listener until `stop`; requests that are inside then are answered first.
-///
-/// # Errors
-/// Those of the listener.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
 fn routes() -> OpenApiRouter<Arc<Doors>> {

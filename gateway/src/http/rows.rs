@@ -1,5 +1,6 @@
 //! Rows of a table: produce and consume.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -13,6 +14,7 @@ use frazil_log::id::Name;
 use frazil_log::schema::ensure::{TableRequest, build_with};
 use frazil_log::schema::sql::columns_sql;
 use frazil_log::schema::{Schema, TableSpec};
+use futures::stream;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Doors;
@@ -250,11 +252,16 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
     let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();
     let Page { batches, held, .. } = page;
-    let body =
-        on_worker(size, move || Encoder::new(projection.columns().to_vec()).answer(params.format, &batches))
+    let pieces =
+        on_worker(size, move || Encoder::new(projection.columns().to_vec()).pieces(params.format, &batches))
             .await?;
-    let body = Bytes::from_owner(Answer { bytes: body.into(), _held: held });
-    let mut response = ([(header::CONTENT_TYPE, params.format.content_type())], body).into_response();
+    let length: usize = pieces.iter().map(Bytes::len).sum();
+    let pieces =
+        pieces.into_iter().map(move |bytes| Bytes::from_owner(Answer { bytes, _held: held.clone() }));
+    let body = Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>)));
+    let headers =
+        [(header::CONTENT_TYPE, params.format.content_type()), (header::CONTENT_LENGTH, &length.to_string())];
+    let mut response = (headers, body).into_response();
     let next =
         HeaderValue::from_str(&next).map_err(|_| Problem::internal("a position is not a header's text"))?;
     response.headers_mut().insert("frazil-next", next);
@@ -264,7 +271,7 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
     Ok(response)
 }
 
-/// The bytes of an answer; its memory is given back when the client has taken them.
+/// A piece of an answer; its memory is given back when the client has taken all.
 struct Answer {
     bytes: Bytes,
     _held: Option<Arc<Held>>,

@@ -1,8 +1,9 @@
 //! Scans beside a plain GET of the same bytes: from the tail ring, from the cache in memory and on an SSD, and from the store.
 //!
-//! What is measured is the read engine of a gateway ([`frazil_gateway::consume::reader`]), which ends in record batches: encoding them
-//! for a client comes on top. Invariant: each scan returns every row, and is measured against the plain GET of the same run.
+//! Each scan is measured twice: by the read engine of a gateway ([`frazil_gateway::consume::reader`]), which ends in record batches, and
+//! as a client gets it ([`client`]). Invariant: each scan returns every row, and is measured against the plain GET of the same run.
 
+mod client;
 mod data;
 
 use std::path::PathBuf;
@@ -11,13 +12,14 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use frazil_cache::{CacheOptions, CachedStore, Metrics as CacheMetrics, SsdOptions};
-use frazil_gateway::consume::reader::{OutputColumn, ReadRequest, read};
+use frazil_gateway::consume::reader::{OutputColumn, ReadPage, ReadRequest, read};
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_log::commit::replica::Replica;
 use frazil_log::env::Env;
 use frazil_log::format::page::{Place, StreamKey};
 use frazil_log::id::{Bucket, Name, Offset};
 use frazil_log::protocol::Protocol;
+use frazil_log::state::tables::Table;
 use frazil_log::store::{Op, Path, Store};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -53,6 +55,8 @@ pub(crate) struct Scan {
     pub(crate) mib_per_second: f64,
     /// Against the plain GET of all.
     pub(crate) of_plain: f64,
+    /// Rows a second as a client gets them, over a connection.
+    pub(crate) client_rows_per_second: f64,
     /// Bytes that the store sent, by the stored bytes of these columns.
     pub(crate) fetched_ratio: f64,
     /// Requests that the store got.
@@ -173,6 +177,7 @@ async fn measure_source(
                 rows_per_second: rows as f64 / seconds,
                 mib_per_second,
                 of_plain: mib_per_second / report.plain_mib_per_second,
+                client_rows_per_second: 0.0,
                 fetched_ratio: (metrics.bytes(Op::Get) - bytes) as f64 / wanted as f64,
                 requests: metrics.requests_total() - requests,
             };
@@ -180,35 +185,56 @@ async fn measure_source(
                 best = Some(found);
             }
         }
-        report.scans.extend(best);
+        let Some(best) = best else { continue };
+        let mut client: f64 = 0.0;
+        for _ in 0..options.repeats {
+            let (took, rows) = client::scan(replica, tail, columns).await?;
+            ensure!(rows == options.rows, "{source}: a client got {rows} rows of {}", options.rows);
+            client = client.max(rows as f64 / took.as_secs_f64());
+        }
+        report.scans.push(Scan { client_rows_per_second: client, ..best });
     }
     Ok(())
 }
 
 /// Reads all rows, page by page, as a consumer does.
 async fn scan(replica: &Replica, tail: &TailRing, columns: usize) -> anyhow::Result<(Duration, usize)> {
-    let table = replica.fold().state.tables().live(data::TABLE).cloned().context("the table is there")?;
+    let table = table(replica)?;
     let begun = Instant::now();
     let (mut rows, mut from): (usize, Offset) = (0, 0);
-    loop {
-        let request = ReadRequest {
-            from: [(Bucket(0), from)].into_iter().collect(),
-            columns: wanted(columns).map(OutputColumn::User).collect(),
-            rows_max: usize::MAX,
-            bytes_max: PAGE_BYTES,
-            filter: None,
-        };
-        let page = read(replica, tail, &table, &request).await?;
-        if page.rows == 0 {
-            return Ok((begun.elapsed(), rows));
-        }
-        rows += page.rows;
-        from = page.next.get(&Bucket(0)).copied().unwrap_or(from);
+    while let Some((read, next)) = page(replica, tail, &table, columns, from).await? {
+        rows += read.rows;
+        from = next;
     }
+    Ok((begun.elapsed(), rows))
+}
+
+/// The next page, and where the one behind it begins; none at the end.
+async fn page(
+    replica: &Replica,
+    tail: &TailRing,
+    table: &Table,
+    columns: usize,
+    from: Offset,
+) -> anyhow::Result<Option<(ReadPage, Offset)>> {
+    let request = ReadRequest {
+        from: [(Bucket(0), from)].into_iter().collect(),
+        columns: wanted(columns).map(OutputColumn::User).collect(),
+        rows_max: usize::MAX,
+        bytes_max: PAGE_BYTES,
+        filter: None,
+    };
+    let page = read(replica, tail, table, &request).await?;
+    let next = page.next.get(&Bucket(0)).copied().unwrap_or(from);
+    Ok((page.rows > 0).then_some((page, next)))
+}
+
+fn table(replica: &Replica) -> anyhow::Result<Table> {
+    replica.fold().state.tables().live(data::TABLE).cloned().context("the table is there")
 }
 
 async fn places(replica: &Replica) -> anyhow::Result<Vec<Place>> {
-    let table = replica.fold().state.tables().live(data::TABLE).cloned().context("the table is there")?;
+    let table = table(replica)?;
     let key: StreamKey = table.rows_key(Bucket(0));
     let end = replica.fold().state.tables().tail(&key).next;
     Ok(replica.places(&key, 0..end).await?)

@@ -81,7 +81,11 @@ fn targets(report: &Report) -> Vec<Target> {
     sources.dedup();
     for source in sources {
         let (Some(full), Some(one)) = (find(source, COLUMNS), find(source, 1)) else { continue };
-        let narrow = one.rows_per_second / full.rows_per_second;
+        // From the ring nothing is copied before it is sent: both cost a pointer a batch, and the connection tells them apart.
+        let (what, narrow) = match source {
+            "ring" => ("client's ", one.client_rows_per_second / full.client_rows_per_second),
+            _ => ("", one.rows_per_second / full.rows_per_second),
+        };
         targets.push(Target {
             words: format!(
                 "{source}: full width at least {FULL_WIDTH_MIN} × plain GET: {:.2}",
@@ -91,7 +95,7 @@ fn targets(report: &Report) -> Vec<Target> {
         });
         targets.push(Target {
             words: format!(
-                "{source}: 1 of {COLUMNS} columns at least {NARROW_MIN} × the rows/s: {narrow:.1}"
+                "{source}: 1 of {COLUMNS} columns at least {NARROW_MIN} × the {what}rows/s: {narrow:.1}"
             ),
             met: narrow >= NARROW_MIN,
         });
@@ -119,6 +123,7 @@ fn print(report: &Report, targets: &[Target]) {
         "rows/s",
         "MiB/s",
         "× plain GET",
+        "client's rows/s",
         "fetched ×",
         "requests",
     ]);
@@ -129,6 +134,7 @@ fn print(report: &Report, targets: &[Target]) {
         rows_per_second,
         mib_per_second,
         of_plain,
+        client_rows_per_second,
         fetched_ratio,
         requests,
     } in &report.scans
@@ -140,6 +146,7 @@ fn print(report: &Report, targets: &[Target]) {
             format!("{rows_per_second:.0}"),
             format!("{mib_per_second:.0}"),
             format!("{of_plain:.2}"),
+            format!("{client_rows_per_second:.0}"),
             format!("{fetched_ratio:.2}"),
             requests.to_string(),
         ]);

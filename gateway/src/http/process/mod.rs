@@ -5,3 +5,4 @@ pub(super) mod fallback;
 pub(super) mod health;
 pub(super) mod members;
 pub(super) mod openapi;
+pub(super) mod serve;

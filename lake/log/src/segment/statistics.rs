@@ -10,11 +10,11 @@
 //! A bound holds for every value. Comparisons place NaN now above, now below all numbers; so NaN is no bound, and a
 //! column with a NaN has none. Nested types have no bounds.
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, GenericByteArray, PrimitiveArray};
 use arrow::compute;
 use arrow::datatypes::{
-    ArrowNumericType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type,
-    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
+    ArrowNumericType, ByteArrayType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type,
+    Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
 };
 use arrow::record_batch::RecordBatch;
 
@@ -58,22 +58,24 @@ fn bounds(arrays: &[&ArrayRef]) -> Option<Bounds> {
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             numbers::<TimestampNanosecondType, 8>(arrays, i64::to_le_bytes)
         }
-        DataType::Float32 => floats::<Float32Type>(arrays, f32::is_nan, f32::total_cmp)
-            .map(|(min, max)| (min.to_le_bytes().to_vec(), max.to_le_bytes().to_vec())),
-        DataType::Float64 => floats::<Float64Type>(arrays, f64::is_nan, f64::total_cmp)
+        DataType::Float32 => {
+            // Exactly what they were before they were widened.
+            #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
+            let narrow = |bound: f64| (bound as f32).to_le_bytes().to_vec();
+            floats::<Float32Type>(arrays, f64::from).map(|(min, max)| (narrow(min), narrow(max)))
+        }
+        DataType::Float64 => floats::<Float64Type>(arrays, |value| value)
             .map(|(min, max)| (min.to_le_bytes().to_vec(), max.to_le_bytes().to_vec())),
         DataType::Decimal128(_, _) => {
             let ends = arrays.iter().filter_map(|array| ends(array.as_primitive::<Decimal128Type>()));
             widest(ends).map(|(min, max)| (decimal_bytes(min), decimal_bytes(max)))
         }
         DataType::Utf8 => {
-            let each = arrays.iter().map(|array| array.as_string::<i32>());
-            let ends = each.filter_map(|array| compute::min_string(array).zip(compute::max_string(array)));
+            let ends = arrays.iter().filter_map(|array| byte_ends(array.as_string::<i32>()));
             widest(ends).map(|(min, max)| (string_below(min), string_above(max)))
         }
         DataType::Binary => {
-            let each = arrays.iter().map(|array| array.as_binary::<i32>());
-            let ends = each.filter_map(|array| compute::min_binary(array).zip(compute::max_binary(array)));
+            let ends = arrays.iter().filter_map(|array| byte_ends(array.as_binary::<i32>()));
             widest(ends).map(|(min, max)| (bytes_below(min), bytes_above(max)))
         }
         DataType::FixedSizeBinary(_) => {
@@ -97,6 +99,35 @@ fn ends<T: ArrowNumericType>(array: &PrimitiveArray<T>) -> Option<(T::Native, T:
     compute::min(array).zip(compute::max(array))
 }
 
+/// The least and the greatest string or binary, in one pass: most values differ from both in their first eight bytes.
+fn byte_ends<T: ByteArrayType<Offset = i32>>(
+    array: &GenericByteArray<T>,
+) -> Option<(&T::Native, &T::Native)> {
+    let bytes = |row: usize| -> &[u8] { array.value(row).as_ref() };
+    let mut rows = (0..array.len()).filter(|row| array.is_valid(*row));
+    let first = rows.next()?;
+    let (mut min, mut max) = (first, first);
+    let (mut min_key, mut max_key) = (leading(bytes(first)), leading(bytes(first)));
+    for row in rows {
+        let value = bytes(row);
+        let key = leading(value);
+        if key < min_key || (key == min_key && value < bytes(min)) {
+            (min, min_key) = (row, key);
+        } else if key > max_key || (key == max_key && value > bytes(max)) {
+            (max, max_key) = (row, key);
+        }
+    }
+    Some((array.value(min), array.value(max)))
+}
+
+/// The first eight bytes as a number that orders as they do; where it is equal, the bytes decide.
+fn leading(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let length = bytes.len().min(8);
+    first[..length].copy_from_slice(&bytes[..length]);
+    u64::from_be_bytes(first)
+}
+
 fn numbers<T: ArrowNumericType, const N: usize>(
     arrays: &[&ArrayRef],
     to_bytes: fn(T::Native) -> [u8; N],
@@ -106,25 +137,27 @@ fn numbers<T: ArrowNumericType, const N: usize>(
 }
 
 /// The ends of floating point arrays, −0 below +0; `None` if a value is NaN.
-fn floats<T: ArrowPrimitiveType>(
-    arrays: &[&ArrayRef],
-    is_nan: fn(T::Native) -> bool,
-    order: fn(&T::Native, &T::Native) -> std::cmp::Ordering,
-) -> Option<(T::Native, T::Native)> {
-    let mut ends: Option<(T::Native, T::Native)> = None;
-    for value in arrays.iter().flat_map(|array| array.as_primitive::<T>().iter().flatten()) {
-        if is_nan(value) {
-            return None;
+fn floats<T: ArrowPrimitiveType>(arrays: &[&ArrayRef], widen: fn(T::Native) -> f64) -> Option<(f64, f64)> {
+    let (mut nan, mut min, mut max, mut any) = (false, i64::MAX, i64::MIN, false);
+    let mut see = |value: T::Native| {
+        let value = widen(value);
+        nan |= value.is_nan();
+        let key = order(value.to_bits().cast_signed());
+        (min, max, any) = (min.min(key), max.max(key), true);
+    };
+    for array in arrays.iter().map(|array| array.as_primitive::<T>()) {
+        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => array.values().iter().copied().for_each(&mut see),
+            Some(nulls) => nulls.valid_indices().for_each(|row| see(array.value(row))),
         }
-        ends = Some(match ends {
-            None => (value, value),
-            Some((min, max)) => (
-                if order(&value, &min).is_lt() { value } else { min },
-                if order(&value, &max).is_gt() { value } else { max },
-            ),
-        });
     }
-    ends
+    let value = |key: i64| f64::from_bits(order(key).cast_unsigned());
+    (any && !nan).then(|| (value(min), value(max)))
+}
+
+/// The bits of a double as an integer that orders as it does, and back again.
+fn order(bits: i64) -> i64 {
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
 /// Two's complement, big-endian, without bytes that only repeat the sign.
