@@ -109,12 +109,13 @@ fn targets(report: &Report) -> Vec<Target> {
 
 fn print(report: &Report, targets: &[Target]) {
     say(format_args!(
-        "{}: {} rows of {COLUMNS} columns, {} stored, compression {}; plain GET {:.0} MiB/s",
+        "{}: {} rows of {COLUMNS} columns, {} stored, compression {}; plain GET {:.0} MiB/s, plain GETs of one column's ranges {:.0} rows/s",
         report.store,
         thousands(report.rows as u64),
         bytes_text(report.stored_bytes),
         report.compression,
-        report.plain_mib_per_second
+        report.plain_mib_per_second,
+        report.ranges_rows_per_second
     ));
     let mut table = plain_table(&[
         "source",

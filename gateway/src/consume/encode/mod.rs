@@ -90,7 +90,7 @@ impl Encoder {
             }
             Format::Ndjson => batches.iter().try_for_each(|batch| self.push_lines(&mut out, batch))?,
             Format::ArrowStream => {
-                self.stream(batches)?.iter().for_each(|piece| out.extend_from_slice(piece))
+                self.stream(batches)?.iter().for_each(|piece| out.extend_from_slice(piece));
             }
             Format::Csv => {
                 csv::push_header(&mut out, &self.columns);

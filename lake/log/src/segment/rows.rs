@@ -104,7 +104,7 @@ pub(super) fn groups(batches: &[RecordBatch]) -> Vec<&[RecordBatch]> {
     groups
 }
 
-pub(super) fn concat(run: &[RecordBatch]) -> Result<RecordBatch> {
+fn concat(run: &[RecordBatch]) -> Result<RecordBatch> {
     match run {
         [one] => Ok(one.clone()),
         _ => concat_batches(&run[0].schema(), run)

@@ -99,33 +99,50 @@ fn ends<T: ArrowNumericType>(array: &PrimitiveArray<T>) -> Option<(T::Native, T:
     compute::min(array).zip(compute::max(array))
 }
 
-/// The least and the greatest string or binary, in one pass: most values differ from both in their first eight bytes.
+/// Values of the least and the greatest beginning, as far as a bound tells them apart, in one pass that compares numbers.
 fn byte_ends<T: ByteArrayType<Offset = i32>>(
     array: &GenericByteArray<T>,
 ) -> Option<(&T::Native, &T::Native)> {
-    let bytes = |row: usize| -> &[u8] { array.value(row).as_ref() };
-    let mut rows = (0..array.len()).filter(|row| array.is_valid(*row));
-    let first = rows.next()?;
-    let (mut min, mut max) = (first, first);
-    let (mut min_key, mut max_key) = (leading(bytes(first)), leading(bytes(first)));
-    for row in rows {
-        let value = bytes(row);
-        let key = leading(value);
-        if key < min_key || (key == min_key && value < bytes(min)) {
-            (min, min_key) = (row, key);
-        } else if key > max_key || (key == max_key && value > bytes(max)) {
-            (max, max_key) = (row, key);
+    let mut ends: Option<((Beginning, usize), (Beginning, usize))> = None;
+    let (bytes, offsets) = (array.value_data(), array.value_offsets());
+    let mut see = |row: usize| {
+        let at = |row: usize| usize::try_from(offsets[row]).unwrap_or(0);
+        let beginning = beginning(bytes, at(row), at(row + 1));
+        match &mut ends {
+            None => ends = Some(((beginning, row), (beginning, row))),
+            Some((min, _)) if beginning < min.0 => *min = (beginning, row),
+            Some((_, max)) if beginning > max.0 => *max = (beginning, row),
+            Some(_) => {}
         }
+    };
+    match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+        None => (0..array.len()).for_each(&mut see),
+        Some(nulls) => nulls.valid_indices().for_each(&mut see),
     }
-    Some((array.value(min), array.value(max)))
+    ends.map(|((_, min), (_, max))| (array.value(min), array.value(max)))
 }
 
-/// The first eight bytes as a number that orders as they do; where it is equal, the bytes decide.
-fn leading(bytes: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    let length = bytes.len().min(8);
-    first[..length].copy_from_slice(&bytes[..length]);
-    u64::from_be_bytes(first)
+/// The first bytes of a value, as many as a bound has, as a number that orders as they do; then how many they are, where one more than
+/// a bound's are as good as many.
+type Beginning = (u128, usize);
+
+fn beginning(bytes: &[u8], start: usize, end: usize) -> Beginning {
+    let length = end - start;
+    let known = length.min(BOUND_BYTES_MAX);
+    let first = match bytes[start..].first_chunk::<BOUND_BYTES_MAX>() {
+        // What follows a short value is another's.
+        Some(chunk) => {
+            let behind = 8 * (BOUND_BYTES_MAX - known);
+            let mask = u32::try_from(behind).ok().and_then(|bits| u128::MAX.checked_shl(bits)).unwrap_or(0);
+            u128::from_be_bytes(*chunk) & mask
+        }
+        None => {
+            let mut first = [0; BOUND_BYTES_MAX];
+            first[..known].copy_from_slice(&bytes[start..start + known]);
+            u128::from_be_bytes(first)
+        }
+    };
+    (first, length.min(BOUND_BYTES_MAX + 1))
 }
 
 fn numbers<T: ArrowNumericType, const N: usize>(

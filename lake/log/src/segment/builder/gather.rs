@@ -1,9 +1,12 @@
-//! Batches as one message's body, without copying what is long: pieces of the body *are* the arrays' buffers.
+//! Batches as one message's body, without copying what is long: pieces of a body that is not compressed *are* the arrays' buffers.
 //!
 //! Joining batches and then writing them, as Arrow's writer wants it, copies every byte twice, into memory that is fresh each time.
-//! Here only what changes is written anew (offsets of strings, bits), and what is short is gathered.
+//! Here only what changes is written anew (offsets of strings, bits), and what is short is gathered. Where Arrow's writer is needed (to
+//! compress, and for columns of columns), it gets one column at a time.
 //!
 //! Invariant: the bytes are those that Arrow's writer makes of the batches joined (a property test).
+
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder};
 use arrow::buffer::{Buffer, OffsetBuffer};
@@ -19,6 +22,7 @@ use super::{cannot_encode, ipc_options, too_large};
 use crate::error::{Error, Result};
 use crate::format::slice::{Codec, ColumnChunk};
 use crate::segment::layout::ALIGNMENT;
+use crate::segment::walk::decoded_bytes;
 
 /// Shorter pieces are gathered: a piece of its own costs more than their copy.
 const SHARED_BYTES_MIN: usize = 16 << 10;
@@ -31,6 +35,8 @@ pub(super) struct Gathered {
     pub(super) chunks: Vec<ColumnChunk>,
     pub(super) pieces: Vec<Bytes>,
     pub(super) bytes: u64,
+    /// What the buffers have, not compressed.
+    pub(super) decoded_bytes: u64,
     /// Short pieces behind the last of `pieces`.
     short: Vec<u8>,
     /// Of the column under way.
@@ -48,14 +54,22 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-/// Writes batches of the same columns as one body, not compressed.
-pub(super) fn gather(fields: &[FieldRef], batches: &[RecordBatch]) -> Result<Gathered> {
+/// Writes batches of the same columns as one body.
+pub(super) fn gather(
+    fields: &[FieldRef],
+    batches: &[RecordBatch],
+    codec: Codec,
+    compression: &mut CompressionContext,
+) -> Result<Gathered> {
     let mut body = Gathered::default();
     for (position, field) in fields.iter().enumerate() {
         let start = body.bytes;
         body.checksum.reset();
         let arrays: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(position)).collect();
-        body.column(field, &arrays)?;
+        match codec {
+            Codec::None if !field.data_type().is_nested() => body.plain(field, &arrays)?,
+            _ => body.written(field, &arrays, codec, compression)?,
+        }
         let chunk = ColumnChunk { offset: start, len: body.bytes - start, checksum: body.checksum.digest() };
         body.chunks.push(chunk);
     }
@@ -64,7 +78,7 @@ pub(super) fn gather(fields: &[FieldRef], batches: &[RecordBatch]) -> Result<Gat
 }
 
 impl Gathered {
-    fn column(&mut self, field: &FieldRef, arrays: &[&ArrayRef]) -> Result<()> {
+    fn plain(&mut self, field: &FieldRef, arrays: &[&ArrayRef]) -> Result<()> {
         match field.data_type() {
             DataType::Utf8 => {
                 self.validity(arrays)?;
@@ -89,13 +103,13 @@ impl Gathered {
                 let width = usize::try_from(*width).map_err(|_| Error::invalid("a negative width"))?;
                 self.fixed(arrays, width)
             }
-            other => match other.primitive_width() {
-                Some(width) => {
-                    self.validity(arrays)?;
-                    self.fixed(arrays, width)
-                }
-                None => self.nested(field, arrays),
-            },
+            other => {
+                let width = other.primitive_width();
+                let width =
+                    width.ok_or_else(|| Error::unsupported(format!("slices hold no columns of {other}")))?;
+                self.validity(arrays)?;
+                self.fixed(arrays, width)
+            }
         }
     }
 
@@ -135,9 +149,7 @@ impl Gathered {
         let rows: usize = parts.iter().map(|(offsets, _)| offsets.len() - 1).sum();
         let mut joined: Vec<i32> = Vec::with_capacity(rows + 1);
         let mut end = 0_i32;
-        if rows > 0 {
-            joined.push(0);
-        }
+        joined.push(0);
         let ends = |offsets: &OffsetBuffer<i32>| (offsets[0], offsets[offsets.len() - 1]);
         for (offsets, _) in parts {
             let (first, last) = ends(offsets);
@@ -158,18 +170,26 @@ impl Gathered {
         self.end()
     }
 
-    /// A column of columns, as Arrow writes it.
-    fn nested(&mut self, field: &FieldRef, arrays: &[&ArrayRef]) -> Result<()> {
-        let arrays: Vec<&dyn Array> = arrays.iter().map(|array| array.as_ref()).collect();
-        let joined = match arrays.as_slice() {
-            [one] => arrow::array::make_array(one.to_data()),
-            all => concat(all).map_err(cannot_encode)?,
+    /// A column as Arrow writes it.
+    fn written(
+        &mut self,
+        field: &FieldRef,
+        arrays: &[&ArrayRef],
+        codec: Codec,
+        compression: &mut CompressionContext,
+    ) -> Result<()> {
+        let joined = match arrays {
+            [one] => Arc::clone(one),
+            all => {
+                let all: Vec<&dyn Array> = all.iter().map(|array| array.as_ref()).collect();
+                concat(&all).map_err(cannot_encode)?
+            }
         };
-        let schema = std::sync::Arc::new(Schema::new(vec![field.clone()]));
+        let schema = Arc::new(Schema::new(vec![Arc::clone(field)]));
         let batch = RecordBatch::try_new(schema, vec![joined]).map_err(cannot_encode)?;
-        let options = ipc_options(Codec::None)?;
+        let options = ipc_options(codec)?;
         let (dictionaries, encoded) = IpcDataGenerator::default()
-            .encode(&batch, &mut DictionaryTracker::new(true), &options, &mut CompressionContext::default())
+            .encode(&batch, &mut DictionaryTracker::new(true), &options, compression)
             .map_err(cannot_encode)?;
         if !dictionaries.is_empty() {
             return Err(Error::unsupported("slices hold no dictionaries"));
@@ -180,8 +200,11 @@ impl Gathered {
         let batch = message.header_as_record_batch();
         let batch = batch.ok_or_else(|| Error::internal("Arrow wrote a message without a batch"))?;
         self.nodes.extend(batch.nodes().into_iter().flatten().copied());
+        let buffers: Vec<ipc::Buffer> = batch.buffers().into_iter().flatten().copied().collect();
+        let decoded = decoded_bytes(&buffers, codec, &encoded.arrow_data)?;
+        self.decoded_bytes = self.decoded_bytes.saturating_add(decoded);
         let moved = |buffer: &ipc::Buffer| ipc::Buffer::new(buffer.offset() + start, buffer.length());
-        self.buffers.extend(batch.buffers().into_iter().flatten().map(moved));
+        self.buffers.extend(buffers.iter().map(moved));
         self.add(&Buffer::from_vec(encoded.arrow_data));
         self.pad();
         Ok(())
@@ -200,6 +223,7 @@ impl Gathered {
         let end = self.offset()?;
         let start = i64::try_from(self.buffer_start).map_err(|_| too_large("i64::MAX bytes"))?;
         self.buffers.push(ipc::Buffer::new(start, end - start));
+        self.decoded_bytes = self.decoded_bytes.saturating_add(self.bytes - self.buffer_start);
         self.pad();
         Ok(())
     }

@@ -6,21 +6,17 @@ mod gather;
 
 use std::ops::Range;
 
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::ipc;
-use arrow::ipc::writer::{
-    CompressionContext, DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteOptions,
-};
+use arrow::ipc::writer::{CompressionContext, IpcWriteOptions};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use self::gather::{Gathered, gather};
-use super::buffer::len_u64;
 use super::layout::ALIGNMENT;
 use super::message::{CONTINUATION, PREFIX_BYTES, Shape, compression, write_metadata};
-use super::rows::{concat, groups};
-use super::walk::decoded_bytes;
+use super::rows::groups;
 use super::{DECODED_BYTES_MAX, statistics};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::slice::{BatchLayout, Codec, ColumnChunk, Slice, SliceHome, SliceOp};
@@ -109,10 +105,7 @@ impl BodyBuilder {
         let (mut bytes, mut rows, mut decoded) = (0_u64, 0_u32, 0_u64);
         let mut checksum = Xxh3::new();
         for message in messages {
-            let encoded = match meta.codec {
-                Codec::None => encode_plain(message)?,
-                codec => encode(&concat(message)?, codec, &mut self.compression)?,
-            };
+            let encoded = encode(message, meta.codec, &mut self.compression)?;
             decoded = decoded.saturating_add(encoded.decoded_bytes);
             rows = rows.checked_add(encoded.layout.rows).ok_or_else(|| too_large("u32::MAX rows"))?;
             bytes += u64::from(encoded.layout.metadata_len) + encoded.layout.body_len;
@@ -163,7 +156,7 @@ impl BodyBuilder {
 pub fn stream_messages(batches: &[RecordBatch]) -> Result<Vec<Bytes>> {
     let mut pieces = Vec::new();
     for message in groups(batches) {
-        let encoded = encode_plain(message)?;
+        let encoded = encode(message, Codec::None, &mut CompressionContext::default())?;
         pieces.push(encoded.metadata);
         pieces.extend(encoded.body);
     }
@@ -211,16 +204,15 @@ struct Encoded {
     decoded_bytes: u64,
 }
 
-/// Batches as one message, not compressed.
-fn encode_plain(batches: &[RecordBatch]) -> Result<Encoded> {
+/// Batches as one message.
+fn encode(batches: &[RecordBatch], codec: Codec, compression: &mut CompressionContext) -> Result<Encoded> {
     let schema = batches.first().map(RecordBatch::schema);
     let fields = schema.as_ref().map(|schema| schema.fields().as_ref()).unwrap_or_default();
-    let Gathered { nodes, buffers, chunks, pieces, bytes, .. } = gather(fields, batches)?;
+    let Gathered { nodes, buffers, chunks, pieces, bytes, decoded_bytes, .. } =
+        gather(fields, batches, codec, compression)?;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let decoded_bytes = buffers.iter().map(|buffer| u64::try_from(buffer.length()).unwrap_or(0)).sum();
     let count = |n| i64::try_from(n).map_err(|_| too_large("i64::MAX bytes"));
-    let metadata =
-        prefixed(&write_metadata(count(rows as u64)?, &nodes, &buffers, Codec::None, count(bytes)?))?;
+    let metadata = prefixed(&write_metadata(count(rows as u64)?, &nodes, &buffers, codec, count(bytes)?))?;
     let layout = layout(rows, &metadata, bytes, chunks)?;
     Ok(Encoded { layout, metadata: metadata.into(), body: pieces, decoded_bytes })
 }
@@ -242,51 +234,8 @@ fn ipc_options(codec: Codec) -> Result<IpcWriteOptions> {
         .map_err(cannot_encode)
 }
 
-fn encode(batch: &RecordBatch, codec: Codec, context: &mut CompressionContext) -> Result<Encoded> {
-    let options = ipc_options(codec)?;
-    let (dictionaries, EncodedData { ipc_message, arrow_data }) = IpcDataGenerator::default()
-        .encode(batch, &mut DictionaryTracker::new(true), &options, context)
-        .map_err(cannot_encode)?;
-    if !dictionaries.is_empty() {
-        return Err(Error::unsupported("slices hold no dictionaries"));
-    }
-    let buffers = buffers(&ipc_message)?;
-    let chunks = chunks(batch.schema().fields(), &buffers, &arrow_data)?;
-    let decoded_bytes = decoded_bytes(&buffers, codec, &arrow_data)?;
-    let metadata = prefixed(&ipc_message)?;
-    let layout = layout(batch.num_rows(), &metadata, len_u64(&arrow_data), chunks)?;
-    Ok(Encoded { layout, metadata: metadata.into(), body: vec![arrow_data.into()], decoded_bytes })
-}
-
 fn cannot_encode(error: arrow::error::ArrowError) -> Error {
     Error::new(ErrorKind::Internal, format!("Arrow cannot encode a batch: {error}")).with_source(error)
-}
-
-/// The buffers that a message lists.
-fn buffers(ipc_message: &[u8]) -> Result<Vec<ipc::Buffer>> {
-    let message = ipc::root_as_message(ipc_message)
-        .map_err(|error| Error::internal(format!("Arrow wrote a message that is no flatbuffer: {error}")))?;
-    let buffers = message.header_as_record_batch().and_then(|batch| batch.buffers());
-    Ok(buffers.map(|buffers| buffers.iter().copied().collect()).unwrap_or_default())
-}
-
-/// Each column's part of the body: from its first buffer to the next column's.
-fn chunks(fields: &[FieldRef], buffers: &[ipc::Buffer], body: &[u8]) -> Result<Vec<ColumnChunk>> {
-    let mut starts = Vec::with_capacity(fields.len() + 1);
-    let mut next = 0;
-    for field in fields {
-        let first = buffers.get(next).and_then(|buffer| usize::try_from(buffer.offset()).ok());
-        starts.push(first.ok_or_else(|| Error::internal("Arrow wrote fewer buffers than the columns have"))?);
-        next += Shape::of(field.data_type())?.buffers;
-    }
-    starts.push(body.len());
-    let chunk = |ends: &[usize]| {
-        let bytes =
-            body.get(ends[0]..ends[1]).ok_or_else(|| Error::internal("Arrow wrote buffers out of order"))?;
-        let offset = u64::try_from(ends[0]).expect("an offset in memory fits u64");
-        Ok(ColumnChunk { offset, len: len_u64(bytes), checksum: xxh3_64(bytes) })
-    };
-    starts.windows(2).map(chunk).collect()
 }
 
 /// The metadata as it lies in the body: prefix, flatbuffer, padding.

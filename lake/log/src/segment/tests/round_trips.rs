@@ -155,12 +155,13 @@ fn a_row_range_that_overflows_is_refused() {
 }
 
 /// What Arrow's own writer makes of batches joined.
-fn as_arrow_writes(batches: &[RecordBatch]) -> (Vec<u8>, String) {
+fn as_arrow_writes(batches: &[RecordBatch], codec: Codec) -> (Vec<u8>, String) {
     use arrow::ipc::writer::{
         CompressionContext, DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteOptions,
     };
     let joined = concat_batches(&batches[0].schema(), batches).unwrap();
     let options = IpcWriteOptions::try_new(8, false, arrow::ipc::MetadataVersion::V5).unwrap();
+    let options = options.try_with_compression(crate::segment::message::compression(codec)).unwrap();
     let mut context = CompressionContext::default();
     let (_, EncodedData { ipc_message, arrow_data }) = IpcDataGenerator::default()
         .encode(&joined, &mut DictionaryTracker::new(true), &options, &mut context)
@@ -183,6 +184,7 @@ proptest! {
         rows in proptest::collection::vec(0_usize..700, 1..5),
         seed in any::<u64>(),
         (skip, keep) in (0_usize..50, 1_usize..700),
+        codec in proptest::sample::select(CODECS.to_vec()),
     ) {
         let schema = arrow_schema(&every_type());
         let whole = rows.iter().zip(0..).map(|(rows, n)| batch(&schema, *rows, seed.wrapping_add(n)));
@@ -193,12 +195,12 @@ proptest! {
         };
         let batches: Vec<_> = whole.map(part).collect();
         let mut builder = BodyBuilder::new();
-        builder.push_joined(meta(schema.fields().len(), Codec::None), &batches).unwrap();
+        builder.push_joined(meta(schema.fields().len(), codec), &batches).unwrap();
         let body = builder.finish();
         let bytes = slice_bytes(&body, 0);
         let layout = &body.slices[0].batches[0];
         if body.slices[0].batches.len() == 1 {
-            let (expected, listed) = as_arrow_writes(&batches);
+            let (expected, listed) = as_arrow_writes(&batches, codec);
             let start = usize::try_from(layout.metadata_len).unwrap();
             proptest::prop_assert!(bytes[start..] == expected, "another body than Arrow's");
             prop_assert_eq!(lists(&bytes[8..start]), listed);
