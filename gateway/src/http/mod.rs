@@ -127,18 +127,6 @@ pub fn router(app: Arc<dyn Application>, env: &Env, options: Options) -> Router 
         .layer(from_fn_with_state(doors, guard::request_id))
 }
 
-/// Serves the door on a listener until `stop`; requests that are inside then are answered first.
-///
-/// # Errors
-/// Those of the listener.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
-}
-
 fn routes() -> OpenApiRouter<Arc<Doors>> {
     process_routes(OpenApiRouter::new())
         .routes(routes!(databases::list))

@@ -57,7 +57,8 @@ const FLUSH_TIME: Duration = Duration::from_millis(100);
 /// The pause of a follower for whose rows there was no memory.
 const OVERLOADED_PAUSE: Duration = Duration::from_secs(1);
 
-/// About how many bytes become text at once. The connection queues up to sixteen such pieces for a client that does not read.
+/// About how many bytes become text at once. The connection queues some such pieces for a client that does not read
+/// ([`crate::server`]).
 const PIECE_BYTES: usize = 8 << 10;
 
 struct Follower {
@@ -214,8 +215,8 @@ impl Follower {
 
     /// The next piece of a page.
     fn piece(&mut self, page: &Page, cursor: &mut Cursor) -> Result<Vec<u8>, Problem> {
-        let mut lines = Vec::new();
-        let mut rows_at_once = 1;
+        let mut lines = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
+        let (mut written, mut rows_at_once) = (0, 1);
         while lines.len() < PIECE_BYTES
             && let Some(batch) = page.batches.get(cursor.batch)
         {
@@ -225,12 +226,16 @@ impl Follower {
             let rows = rows_at_once.min(batch.num_rows() - cursor.row);
             self.encoder.push_lines(&mut lines, &batch.slice(cursor.row, rows))?;
             cursor.row += rows;
-            // Rows may be of any length: a few tell how many more are about enough.
-            rows_at_once = (rows_at_once * 2).min(256);
+            written += rows;
+            // Rows may be of any length: those that are written tell how many more are about enough.
+            let row_bytes = (lines.len() / written).max(1);
+            rows_at_once = (PIECE_BYTES.saturating_sub(lines.len()) / row_bytes).clamp(1, written * 2);
             if cursor.row == batch.num_rows() {
                 *cursor = Cursor { batch: cursor.batch + 1, row: 0 };
             }
         }
+        // The connection queues it for as long as the client pleases: what it does not fill would be held as long.
+        lines.shrink_to_fit();
         Ok(lines)
     }
 
