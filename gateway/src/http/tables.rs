@@ -20,11 +20,14 @@ use super::Doors;
 use super::request::json::{read_json, unreadable};
 use super::request::params::{name, no_params, table_list};
 use crate::app::{Ensured, Table};
+use crate::consume::encode::timestamp_text;
 use crate::error::{Kind, Problem};
 
-/// Lists the tables of a database.
+/// Lists the tables of a database, or those that were dropped and can be restored.
 #[utoipa::path(get, path = "/v1/databases/{db}/tables", tag = "tables",
-    params(("prefix" = Option<String>, Query), ("limit" = Option<u32>, Query), ("after" = Option<String>, Query)),
+    params(("prefix" = Option<String>, Query), ("limit" = Option<u32>, Query),
+        ("after" = Option<String>, Query, description = "the `next` of the page before"),
+        ("dropped" = Option<bool>, Query, description = "dropped tables, with `dropped` and `kept_until`, oldest first")),
     responses((status = 200, description = "`tables`, and `next` to go on after, or null")))]
 pub(super) async fn list(
     State(doors): State<Arc<Doors>>,
@@ -105,7 +108,7 @@ pub(crate) fn table_json(table: &Table) -> Value {
         let named = |id: &FieldId| spec.schema.columns.iter().find(|column| column.id == *id);
         ids.iter().filter_map(named).map(|column| column.name.as_str()).collect()
     };
-    json!({
+    let mut described = json!({
         "database": table.database,
         "name": table.name,
         "id": table.id,
@@ -120,7 +123,12 @@ pub(crate) fn table_json(table: &Table) -> Value {
         "buckets": spec.buckets,
         "bucket_by": names(&spec.bucket_by),
         "options": options_json(spec),
-    })
+    });
+    if let Some(gone) = table.gone {
+        described["dropped"] = timestamp_text(gone.at).into();
+        described["kept_until"] = timestamp_text(gone.kept_until).into();
+    }
+    described
 }
 
 /// The partition spec in Iceberg's JSON form.
