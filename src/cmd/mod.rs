@@ -43,7 +43,7 @@ enum Command {
     Bucket(bucket::Args),
     /// Create, list, describe and drop databases
     Database(database::Args),
-    /// Create, list, describe and drop tables
+    /// Create, list, describe, alter, drop and restore tables
     Table(table::Args),
     /// List, show, store and reset the positions of groups of consumers
     Group(group::Args),

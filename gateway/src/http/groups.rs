@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Doors;
-use super::request::json::read_json;
+use super::request::json::json_request;
 use super::request::params::{check_buckets, group_list, name, no_params};
 use crate::app::{Application, Ensured, Group, Stand, StoreGroup};
 use crate::consume::encode::timestamp_text;
@@ -82,12 +82,9 @@ pub(super) async fn store(
     Path((db, group)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    no_params(request.uri())?;
     let (database, group) = (name(&db)?, name(&group)?);
-    let (head, body) = request.into_parts();
-    let if_generation = if_match(&head.headers)?;
-    let body = doors.bodies.read(&head.headers, body).await?;
-    let body: Body = read_json(&head.headers, &body.bytes, "a group's positions are stored with JSON")?;
+    let if_generation = if_match(request.headers())?;
+    let body = json_request(&doors, request, "a group's positions are stored with JSON").await?;
     match put(&*doors.app, (database, group), if_generation, body).await? {
         (true, group) => Ok(described(StatusCode::CREATED, &group)),
         (false, group) => Ok(described(StatusCode::OK, &group)),

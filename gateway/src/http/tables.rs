@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Doors;
-use super::request::json::{read_json, unreadable};
+use super::request::json::{json_request, unreadable};
 use super::request::params::{name, no_params, table_list};
 use crate::app::{Ensured, Table};
 use crate::consume::encode::timestamp_text;
@@ -68,11 +68,8 @@ pub(super) async fn ensure(
     Path((db, table)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    no_params(request.uri())?;
     let (db, table) = (name(&db)?, name(&table)?);
-    let (head, body) = request.into_parts();
-    let body = doors.bodies.read(&head.headers, body).await?;
-    let request: TableRequest = read_json(&head.headers, &body.bytes, "a table is created with JSON")?;
+    let request: TableRequest = json_request(&doors, request, "a table is created with JSON").await?;
     let spec = build(&request)?;
     match doors.app.ensure_table(&db, &table, spec).await? {
         Ensured::Created(table) => Ok((StatusCode::CREATED, with_etag(&table)).into_response()),

@@ -167,6 +167,7 @@ async fn a_dropped_table_comes_back_with_its_rows_and_its_schema() {
     restore().await.problem(409, "exists");
     assert_eq!(drop().await.status, 204);
     let uuid = described["uuid"].as_str().unwrap_or_default();
+    can_be_restored(&frazil, &store, uuid).await;
     let restored = frazil.http.post(&format!("{}/restore?uuid={uuid}", table("shop")), "").await.ok(200);
     assert_eq!((&restored["schema_id"], &restored["uuid"]), (&json!(1), &described["uuid"]));
     assert_eq!(frazil.http.get(&format!("{rows}?format=csv")).await.text, CSV);
@@ -175,6 +176,58 @@ async fn a_dropped_table_comes_back_with_its_rows_and_its_schema() {
     assert_eq!(cold.http.get(&format!("{}/offsets", table("shop"))).await.ok(200)["buckets"][0]["latest"], 5);
     assert_eq!(drop().await.status, 204);
     assert_eq!(restore().await.ok(200)["uuid"], described["uuid"], "the newest of the name");
+}
+
+/// Both tables of the name are listed, oldest first, also page by page and by the command.
+async fn can_be_restored(frazil: &Frazil, store: &Store, uuid: &str) {
+    let list =
+        async |query: &str| frazil.http.get(&format!("/v1/databases/default/tables?{query}")).await.ok(200);
+    assert_eq!(list("prefix=shop").await["tables"], json!([]));
+    let both = list("dropped=true&prefix=shop").await;
+    let uuids: Vec<&Value> =
+        both["tables"].as_array().into_iter().flatten().map(|table| &table["uuid"]).collect();
+    assert_eq!((uuids.len(), uuids[0]), (2, &json!(uuid)), "{both}");
+    let first = &both["tables"][0];
+    assert!(first["kept_until"].as_str() > first["dropped"].as_str(), "{first}");
+    let page = list("dropped=true&limit=1").await;
+    assert_eq!(page["tables"][0], *first);
+    let after = page["next"].as_str().expect("there is another");
+    let page = list(&format!("dropped=true&limit=1&after={after}")).await;
+    assert_eq!((&page["tables"][0], &page["next"]), (&both["tables"][1], &Value::Null));
+    frazil.http.get("/v1/databases/default/groups?dropped=true").await.problem(422, "unsupported");
+    let said = command(&["table", "list", "--dropped", "--url", frazil.url()], store).await;
+    assert!(
+        said.code == Some(0) && said.stdout.contains(uuid) && said.stdout.contains("kept until"),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_sequence_that_a_dropped_column_used_up_is_not_sent_again() {
+    let store = Store::file();
+    let (one, behind) = (Frazil::gateway(&store).await, Frazil::gateway(&store).await);
+    // The other gateway must not have folded the change yet: it may have, then it is tried with another table.
+    for attempt in 0..10 {
+        let name = table(&format!("t{attempt}"));
+        let rows = format!("{name}/rows");
+        one.http.put(&name, r#"{"columns":"id INT, old STRING"}"#).await.ok(201);
+        behind.http.get(&rows).await.ok(200);
+        let drop = br#"{"alter":[{"drop":"old"}]}"#.to_vec();
+        one.http.request("PATCH", &name, &[], Some(drop)).await.ok(200);
+        let producer = format!("p{attempt}");
+        let refused = behind.http.post_as(&rows, &producer, 0, r#"[{"id":1,"old":"x"}]"#).await;
+        if refused.status == 422 {
+            continue;
+        }
+        let problem = refused.problem(412, "schema-changed");
+        assert_eq!((&problem["retry"], &problem["current"]), (&json!("never"), &json!(1)), "{problem}");
+        let again = one.http.post_as(&rows, &producer, 0, r#"[{"id":1}]"#).await;
+        again.problem(409, "sequence-conflict");
+        behind.http.post_as(&rows, &producer, 1, r#"[{"id":1}]"#).await.ok(200);
+        assert_eq!(one.http.get(&rows).await.ok(200), json!([{"id": 1}]));
+        return;
+    }
+    panic!("the other gateway was never behind");
 }
 
 /// `frazil consume shop -f` in a format.
