@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Flight;
-use super::get::no_params;
 use super::names::{Asked, members};
 use crate::app::{Alter, Ensured};
 use crate::error::{Kind, Problem};
@@ -55,7 +54,7 @@ pub(super) async fn act(flight: &Flight, action: &Action) -> Result<Value, Probl
         "table.alter" => alter(flight, asked()?).await,
         "table.drop" => {
             let asked = asked()?;
-            no_params(asked.params()?)?;
+            asked.params()?.finish()?;
             flight.app.drop_table(&asked.database, &asked.table).await?;
             Ok(json!({"dropped": true}))
         }

@@ -29,7 +29,7 @@ use crate::consume::encode::{Format, arrow_fields};
 use crate::consume::position::{From, Position};
 use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
-use crate::http::request::params::{ConsumeParams, Params};
+use crate::http::request::params::ConsumeParams;
 use crate::worker::on_worker;
 
 /// About the most bytes of a message.
@@ -124,11 +124,6 @@ fn format(asked: Option<&str>, _follow: bool) -> Result<Format, Problem> {
         None | Some("arrow") => Ok(Format::ArrowStream),
         Some(other) => Err(Problem::unsupported(format!("format={other}: Flight answers in Arrow"))),
     }
-}
-
-/// Parameters that take no part in where rows lie.
-pub(super) fn no_params(params: Params) -> Result<(), Problem> {
-    params.finish()
 }
 
 /// The messages of an answer.
