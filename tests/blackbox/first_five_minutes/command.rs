@@ -35,6 +35,9 @@ async fn the_command_does_what_curl_does(world: &World) {
     assert!(listed.code == Some(0) && listed.stdout.contains("visits"), "{listed:?}");
     let status = command(&["status", "--url", url], store).await;
     assert_eq!(status.code, Some(0), "{status:?}");
+    let top = ["top", "--interval", "300ms", "--count", "2", "-o", "json", "--url", url];
+    let top = command(&top, store).await;
+    assert!(top.code == Some(0) && top.stdout.lines().count() == 2, "{top:?}");
     let log = command(&["log", "ls", "--store", &store.url], store).await;
     assert!(log.code == Some(0) && log.stdout.lines().count() > 1, "{log:?}");
     let verified = command(&["verify", "--store", &store.url], store).await;
