@@ -214,6 +214,7 @@ pub(super) async fn consume(
 #[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}/changes", tag = "rows",
     params(
         ("from" = Option<String>, Query, description = "as for rows, and snapshot: what is there, then what comes"),
+        ("group" = Option<String>, Query, description = "as for rows"),
         ("bucket" = Option<u32>, Query), ("filter" = Option<String>, Query), ("limit" = Option<u32>, Query),
         ("max_bytes" = Option<String>, Query), ("wait" = Option<String>, Query), ("follow" = Option<bool>, Query),
         ("columns" = Option<String>, Query, description = "as for rows; `__op,*` if it is not given"),
