@@ -77,7 +77,8 @@ fn interval(url: &str, before: &Look, after: &Look, took: Duration) -> Value {
     let metrics = after.metrics.since(&before.metrics);
     let mut document = view::document(url, after.state.as_deref(), &after.cluster, &metrics);
     let seconds = took.as_secs_f64();
-    let rate = |name: &str| metrics.of(name).map(|(_, value)| value).sum::<f64>() / seconds;
+    // Not `sum`: that of nothing is minus zero.
+    let rate = |name: &str| metrics.of(name).fold(0.0, |sum, (_, value)| sum + value) / seconds;
     let acks = metrics.histogram("frazil_ack_stage_seconds", "stage", "total").count() / seconds;
     document["seconds"] = json!(seconds);
     document["per_second"] = json!({
