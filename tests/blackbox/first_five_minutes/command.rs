@@ -33,6 +33,15 @@ async fn the_command_does_what_curl_does(world: &World) {
     );
     let listed = command(&["table", "list", "-o", "json", "--url", url], store).await;
     assert!(listed.code == Some(0) && listed.stdout.contains("visits"), "{listed:?}");
+    looks_on(store, url).await;
+    let missing = command(&["consume", "nowhere", "--url", url], store).await;
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    let usage = command(&["no-such-verb"], store).await;
+    assert_eq!(usage.code, Some(2), "{usage:?}");
+}
+
+/// What an operator types.
+async fn looks_on(store: &Store, url: &str) {
     let status = command(&["status", "--url", url], store).await;
     assert_eq!(status.code, Some(0), "{status:?}");
     let top = ["top", "--interval", "300ms", "--count", "2", "-o", "json", "--url", url];
@@ -42,10 +51,6 @@ async fn the_command_does_what_curl_does(world: &World) {
     assert!(log.code == Some(0) && log.stdout.lines().count() > 1, "{log:?}");
     let verified = command(&["verify", "--store", &store.url], store).await;
     assert_eq!(verified.code, Some(0), "{verified:?}");
-    let missing = command(&["consume", "nowhere", "--url", url], store).await;
-    assert_eq!(missing.code, Some(1), "{missing:?}");
-    let usage = command(&["no-such-verb"], store).await;
-    assert_eq!(usage.code, Some(2), "{usage:?}");
 }
 
 #[tokio::test]
