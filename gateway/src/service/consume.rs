@@ -48,12 +48,13 @@ impl Gateway {
         let mut confirmed = false;
         loop {
             if let Some(problem) = no_longer_kept(&database, &table, &read_request.from) {
-                // Rows expired since the beginning was looked up: it begins later now.
+                // Rows expired since the beginning was looked up: it begins later now. Where a group stands it does not move.
                 if request.from == From::Earliest && read_request.from == begun {
-                    read_request.from =
-                        self.resolve(&database, &table, &request.from, request.bucket).await?;
-                    begun.clone_from(&read_request.from);
-                    continue;
+                    read_request.from = self.begin(&database, &table, &request).await?;
+                    if read_request.from != begun {
+                        begun.clone_from(&read_request.from);
+                        continue;
+                    }
                 }
                 return Err(problem);
             }
