@@ -26,11 +26,9 @@ pub(crate) struct Args {
 /// # Errors
 /// If no gateway answers, or it does not let us in.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    client::run(async {
-        let client = Client::new(&args.common.endpoint)?;
+    client::run_on(&args.common, async |client, format| {
         let document = gather(&client).await?;
-        print_object(args.common.output, &document, &view::for_people(&document))?;
-        Ok(ExitCode::SUCCESS)
+        print_object(format, &document, &view::for_people(&document))
     })
 }
 
