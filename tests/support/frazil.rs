@@ -168,6 +168,11 @@ impl Frazil {
         self.process.resident_kib()
     }
 
+    /// How much processor time it has used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        self.process.cpu_time()
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self) {
         self.process.kill();

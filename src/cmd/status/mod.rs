@@ -27,12 +27,10 @@ pub(crate) struct Args {
 /// # Errors
 /// If no gateway answers, or it does not let us in.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    client::run(async {
-        let client = Client::new(&args.common.endpoint)?;
+    client::run_on(&args.common, async |client, format| {
         let Look { state, cluster, metrics } = look(&client).await?;
         let document = view::document(client.shown_url(), state.as_deref(), &cluster, &metrics);
-        print_object(args.common.output, &document, &view::for_people(&document))?;
-        Ok(ExitCode::SUCCESS)
+        print_object(format, &document, &view::for_people(&document))
     })
 }
 

@@ -152,9 +152,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 /// # Errors
 /// What the gateway says, or that none answers.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    client::run(async {
-        let client = Client::new(&args.common.endpoint)?;
-        let format = args.common.output;
+    client::run_on(&args.common, async |client, format| {
         match args.verb {
             Verb::Create(create) => create_table(&client, format, create).await?,
             Verb::List(list) => list_tables(&client, format, &list).await?,
@@ -163,7 +161,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             Verb::Drop { name } => drop_table(&client, format, &name).await?,
             Verb::Restore { name, uuid } => restore_table(&client, format, &name, uuid).await?,
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     })
 }
 
