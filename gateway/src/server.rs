@@ -11,18 +11,19 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
 /// What is queued for a client that does not read. Below about a socket's own buffer, reading fast gets slower.
 const UNSENT_BYTES_MAX: usize = 64 << 10;
+
+/// The longest HTTP/2 frame that is taken. At the default of 16 KiB the rows of a Flight stream come in 64 pieces a MiB, each with
+/// its own read, its own memory and its own way up to the decoder.
+const FRAME_BYTES_MAX: u32 = 256 << 10;
 
 /// How long a connection may say nothing. Longer than the 60 s after which load balancers drop an idle connection, so that
 /// it is theirs to do and no request meets a connection that is just being closed.
@@ -66,11 +67,9 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
 async fn connection(stream: TcpStream, router: Router, ending: CancellationToken) {
     // Answers leave whole: waiting for more of them to fill a packet only delays acknowledgements.
     drop(stream.set_nodelay(true));
-    let service = router
-        .map_request(|request: hyper::Request<hyper::body::Incoming>| -> Request { request.map(Body::new) });
     let builder = builder();
     let mut connection =
-        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     let served = tokio::select! {
         biased;
         served = connection.as_mut() => served,
@@ -90,6 +89,7 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        .max_frame_size(FRAME_BYTES_MAX)
         .max_send_buf_size(UNSENT_BYTES_MAX)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_MAX);

@@ -3,13 +3,14 @@
 //! Invariant: a client that takes nothing for [`STALL_MAX`] holds none of the memory that reads share; its connection is reset once it
 //! goes on, so that it never takes a part for the whole.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::unfold;
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -30,7 +31,7 @@ struct Sending {
 }
 
 struct Left {
-    bytes: Bytes,
+    bytes: VecDeque<Bytes>,
     _held: Option<Arc<Held>>,
 }
 
@@ -40,33 +41,27 @@ impl Sending {
         let Some(Left { bytes, .. }) = left.as_mut() else {
             return Some(Err(io::Error::other("the client took nothing for too long")));
         };
-        if bytes.is_empty() {
-            return None;
+        let mut piece = BytesMut::with_capacity(PIECE_BYTES.min(bytes.iter().map(Bytes::len).sum()));
+        while piece.len() < PIECE_BYTES
+            && let Some(mut next) = bytes.pop_front()
+        {
+            piece.extend_from_slice(&next.split_to(next.len().min(PIECE_BYTES - piece.len())));
+            if !next.is_empty() {
+                bytes.push_front(next);
+            }
         }
-        let piece = bytes.split_to(PIECE_BYTES.min(bytes.len()));
         self.pieces.fetch_add(1, Ordering::Relaxed);
-        Some(Ok(Bytes::copy_from_slice(&piece)))
-    }
-}
-
-/// A small answer: the connection takes it at once.
-struct Whole {
-    bytes: Vec<u8>,
-    _held: Option<Arc<Held>>,
-}
-
-impl AsRef<[u8]> for Whole {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        (!piece.is_empty()).then(|| Ok(piece.freeze()))
     }
 }
 
 /// An answer and the memory that it takes, which is given back when the client has taken it, or takes no more.
-pub(super) fn body(bytes: Vec<u8>, held: Option<Arc<Held>>) -> Body {
-    if bytes.len() <= PIECE_BYTES {
-        return Body::from(Bytes::from_owner(Whole { bytes, _held: held }));
+pub(super) fn body(bytes: Vec<Bytes>, held: Option<Arc<Held>>) -> Body {
+    let left = Left { bytes: bytes.into(), _held: held };
+    if left.bytes.iter().map(Bytes::len).sum::<usize>() <= PIECE_BYTES {
+        return Body::from(left.bytes.iter().flatten().copied().collect::<Vec<u8>>());
     }
-    let left = Some(Left { bytes: bytes.into(), _held: held });
+    let left = Some(left);
     let sending = Arc::new(Sending { left: Mutex::new(left), pieces: AtomicU64::new(0) });
     drop(tokio::spawn(watch(Arc::downgrade(&sending))));
     Body::from_stream(unfold(sending, |sending| async move {
@@ -103,7 +98,7 @@ mod tests {
         let bytes: Vec<u8> = (0..10 * PIECE_BYTES + 1).map(|at| at.to_le_bytes()[0]).collect();
         let answer = async || {
             let held = share.take(bytes.len(), Instant::now()).await.unwrap();
-            body(bytes.clone(), Some(Arc::new(held))).into_data_stream()
+            body(vec![bytes[..9].to_vec().into(), bytes[9..].to_vec().into()], Some(Arc::new(held))).into_data_stream()
         };
         let (mut slow, mut taken) = (answer().await, Vec::new());
         while let Some(piece) = slow.next().await {

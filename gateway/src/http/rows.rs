@@ -250,11 +250,11 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
     let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();
     let Page { batches, held, .. } = page;
-    let body =
-        on_worker(size, move || Encoder::new(projection.columns().to_vec()).answer(params.format, &batches))
+    let pieces =
+        on_worker(size, move || Encoder::new(projection.columns().to_vec()).pieces(params.format, &batches))
             .await?;
-    let length = HeaderValue::from(body.len());
-    let body = answer::body(body, held);
+    let length = HeaderValue::from(pieces.iter().map(Bytes::len).sum::<usize>());
+    let body = answer::body(pieces, held);
     let mut response = ([(header::CONTENT_TYPE, params.format.content_type())], body).into_response();
     response.headers_mut().insert(header::CONTENT_LENGTH, length);
     let next =

@@ -19,6 +19,9 @@ use crate::produce::flush::{self, Built, Pending};
 use crate::produce::pace::HAND_OVER_PAUSE;
 use crate::produce::upload;
 
+/// A flush up to this long is encoded at once; a longer one on a thread that holds up no request.
+const ENCODED_HERE_BYTES_MAX: usize = 1 << 20;
+
 /// How often a store that could not be written is asked again while nothing is in flight.
 const PROBE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -90,8 +93,22 @@ impl Ingress {
         accumulator.decide(self.clock(), in_flight, free)
     }
 
+    /// Encodes what is taken: a long flush where it holds up no request.
+    async fn build(&self, pending: &[Pending]) -> Result<Built> {
+        let inline_bytes_max = self.inner.options.inline_bytes_max;
+        let bytes: usize = pending.iter().flat_map(|pending| &pending.acts).map(flush::act_bytes).sum();
+        if bytes <= ENCODED_HERE_BYTES_MAX {
+            return flush::build(pending, inline_bytes_max);
+        }
+        let pending = pending.to_vec(); // its rows are shared, not copied
+        let built = tokio::task::spawn_blocking(move || flush::build(&pending, inline_bytes_max)).await;
+        built.unwrap_or_else(|error| Err(Error::internal(format!("encoding a flush did not end: {error}"))))
+    }
+
     async fn flush(&self) {
         let inner = &self.inner;
+        // Counted before anything is waited for: what is taken is neither in the accumulator nor, else, anywhere.
+        inner.in_flight.fetch_add(1, Ordering::SeqCst);
         let taken = inner.accumulator.lock().take(self.clock());
         let now = self.env().now();
         let (mut pending, mut ready) = (Vec::new(), Vec::new());
@@ -104,7 +121,7 @@ impl Ingress {
                 Queued::Ready(flush) => ready.push(flush),
             }
         }
-        let built = match flush::build(&pending, inner.options.inline_bytes_max) {
+        let built = match self.build(&pending).await {
             Ok(built) => built,
             Err(error) => {
                 self.fail(&pending, error);
@@ -120,9 +137,12 @@ impl Ingress {
             .collect();
         let flight = match inner.committer.reserve().await {
             Ok(flight) => flight,
-            Err(error) => return self.fail_names(&names, error),
+            Err(error) => {
+                inner.in_flight.fetch_sub(1, Ordering::SeqCst);
+                inner.idle.notify_waiters();
+                return self.fail_names(&names, error);
+            }
         };
-        inner.in_flight.fetch_add(1, Ordering::SeqCst);
         let ingress = self.clone();
         self.env().spawn(async move {
             let watched = ingress.inner.health.begin();
