@@ -207,7 +207,7 @@ impl Janitor {
         let name =
             ProposalName { incarnation: self.incarnation, n: self.names.fetch_add(1, Ordering::SeqCst) };
         let proposal = Proposal { name, base: self.replica.next(), producer: None, request_hash: 0, entries };
-        let fate = self.replica.expect(name);
+        let fate = self.replica.expect(name, proposal.base);
         self.committer.write(Flush { proposals: vec![proposal], segments, slices, body: Vec::new() }).await?;
         match fate.await {
             Ok(Fate::Decided { verdict, .. }) => Ok(verdict),
