@@ -98,7 +98,8 @@ mod tests {
         let bytes: Vec<u8> = (0..10 * PIECE_BYTES + 1).map(|at| at.to_le_bytes()[0]).collect();
         let answer = async || {
             let held = share.take(bytes.len(), Instant::now()).await.unwrap();
-            body(vec![bytes[..9].to_vec().into(), bytes[9..].to_vec().into()], Some(Arc::new(held))).into_data_stream()
+            body(vec![bytes[..9].to_vec().into(), bytes[9..].to_vec().into()], Some(Arc::new(held)))
+                .into_data_stream()
         };
         let (mut slow, mut taken) = (answer().await, Vec::new());
         while let Some(piece) = slow.next().await {

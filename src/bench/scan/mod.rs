@@ -106,14 +106,8 @@ async fn measure_in(store: &Store, database: &Name, options: &Options) -> anyhow
     let writer = data::write(store, database, written, &ring).await?;
     let objects = objects(store, &writer).await?;
     let stored_bytes = objects.iter().map(|(_, size)| size).sum();
-    let mut plain = Duration::MAX;
-    for _ in 0..options.repeats {
-        plain = plain.min(get_all(store, &objects).await?);
-    }
-    let mut ranges = Duration::MAX;
-    for _ in 0..options.repeats {
-        ranges = ranges.min(get_column(store, &writer).await?);
-    }
+    let plain = fastest(options, async || get_all(store, &objects).await).await?;
+    let ranges = fastest(options, async || get_column(store, &writer).await).await?;
     let mut report = Report {
         store: store.description().to_owned(),
         rows: options.rows,
@@ -149,6 +143,17 @@ async fn measure_in(store: &Store, database: &Name, options: &Options) -> anyhow
     measure_source("ssd", &replica, &empty, options, &mut report).await?;
     cache.close().await;
     Ok(report)
+}
+
+async fn fastest(
+    options: &Options,
+    measured: impl AsyncFn() -> anyhow::Result<Duration>,
+) -> anyhow::Result<Duration> {
+    let mut best = Duration::MAX;
+    for _ in 0..options.repeats {
+        best = best.min(measured().await?);
+    }
+    Ok(best)
 }
 
 async fn open_cache(store: &Store, options: &CacheOptions) -> CachedStore {
