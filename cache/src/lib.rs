@@ -8,7 +8,7 @@
 //!   version that they are of (tag and size), and pages of two never stand in one answer. A key that came to hold another object (a
 //!   late PUT into a trimmed slot) may so be answered as it was before; who must know what stands there now reads with
 //!   [`Class::Bypass`], which also replaces what is remembered.
-//! * Absence is never remembered, nor any error: a 404 is asked for again each time.
+//! * Absence is never remembered, nor any error: a 404 is asked for again each time, and was asked of the store after the question.
 //! * Concurrent readers of the same bytes cost one request; no byte is fetched that was not asked for.
 //! * Memory and SSD are bounded in bytes; a scan takes its own share and drives out nothing of the tail's.
 //! * A broken, full or missing SSD costs speed, never an answer; a flipped bit in its files is never served.

@@ -8,6 +8,8 @@ pub enum Bug {
     AbsenceRemembered,
     /// An object is as long as what came of it.
     LengthOfWhatCame,
+    /// A 404 answers also who asked after it was asked for.
+    OldAnswers,
 }
 
 /// The set of planted bugs.

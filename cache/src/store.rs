@@ -20,7 +20,7 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
-use crate::flight::{Fetch, Fetched, Flight, Flights, own};
+use crate::flight::{Cover, Fetch, Fetched, Flight, Flights, Turn, own};
 use crate::metrics::Metrics;
 use crate::page::{Page, PageKey, Version, pages, part};
 use crate::planted::{Bug, Planted};
@@ -151,7 +151,8 @@ impl CachedStore {
         let Some(Known { version, range, mut pieces, missing }) = self.look(&read).await else {
             return self.fetch_all(&read).await;
         };
-        let flights: Vec<Flight> = missing.iter().flat_map(|missing| self.flights(&read, missing)).collect();
+        let cover = |missing: &Range<u64>| self.cover(&read, missing, Turn::default()).flights;
+        let flights: Vec<Flight> = missing.iter().flat_map(cover).collect();
         // Anything odd (an error of one of several fetches, another version) is settled by one plain request.
         let Ok(fetched) = try_join_all(flights).await else { return self.pass(&read).await };
         for Fetched { meta, start, bytes } in fetched {
@@ -169,9 +170,17 @@ impl CachedStore {
 
     /// Nothing is known of the object: its size comes with its bytes.
     async fn fetch_all(&self, read: &Read) -> Result<GetResult> {
-        let flights = self.flights(read, &read.range);
-        let alone = flights.len() == 1;
-        let fetched = match try_join_all(flights).await {
+        let asked = self.inner.flights.ask();
+        let Cover { flights, left } = self.cover(read, &read.range, Turn::default());
+        let mut alone = flights.len() == 1;
+        let mut fetched = try_join_all(flights).await;
+        if fetched.is_err() && left < asked && !self.inner.planted.has(Bug::OldAnswers) {
+            // Whoever asked before was told so; it may have come to be since.
+            let flights = self.cover(read, &read.range, asked).flights;
+            alone = flights.len() == 1;
+            fetched = try_join_all(flights).await;
+        }
+        let fetched = match fetched {
             Ok(fetched) => fetched,
             Err(error) if alone => return Err(own(error)),
             Err(_) => return self.pass(read).await,
@@ -235,12 +244,13 @@ impl CachedStore {
         Some(known)
     }
 
-    fn flights(&self, read: &Read, wanted: &Range<u64>) -> Vec<Flight> {
+    /// What brings a range, of what left after `after`.
+    fn cover(&self, read: &Read, wanted: &Range<u64>, after: Turn) -> Cover {
         let fetch = |range: Range<u64>| -> Fetch {
             let (store, read) = (self.clone(), read.clone());
             async move { store.fetch(&read, range).await.map_err(Arc::new) }.boxed()
         };
-        self.inner.flights.cover(&read.key, wanted, fetch)
+        self.inner.flights.cover(&read.key, wanted, after, fetch)
     }
 
     /// One GET, remembered.

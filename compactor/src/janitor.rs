@@ -17,7 +17,7 @@ use frazil_log::state::verdict::{Fate, Verdict};
 use tokio::sync::Mutex;
 
 use crate::metrics::Metrics;
-use crate::retention::Oldest;
+use crate::retention::{Counted, Oldest};
 use crate::sweep::Referenced;
 use crate::{pages, retention, rollup, sweep, trim};
 
@@ -88,6 +88,8 @@ pub(crate) struct Memory {
     pub(crate) referenced: BTreeMap<(Slot, Slot), Referenced>,
     /// When the first rows of each bucket arrived.
     pub(crate) oldest: BTreeMap<StreamKey, Oldest>,
+    /// How many bytes each bucket of a table with `retention.bytes` holds.
+    pub(crate) counted: BTreeMap<StreamKey, Counted>,
 }
 
 impl Janitor {
@@ -179,6 +181,7 @@ impl Janitor {
                 None => sweep::sweep(self, &mut memory, &mut report).await?,
             }
             memory.done = Some(*newest);
+            memory.counted.clear();
         }
         if moved_from.is_some() {
             return Ok(report);
@@ -204,7 +207,7 @@ impl Janitor {
         let name =
             ProposalName { incarnation: self.incarnation, n: self.names.fetch_add(1, Ordering::SeqCst) };
         let proposal = Proposal { name, base: self.replica.next(), producer: None, request_hash: 0, entries };
-        let fate = self.replica.expect(name);
+        let fate = self.replica.expect(name, proposal.base);
         self.committer.write(Flush { proposals: vec![proposal], segments, slices, body: Vec::new() }).await?;
         match fate.await {
             Ok(Fate::Decided { verdict, .. }) => Ok(verdict),

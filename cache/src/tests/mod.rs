@@ -32,6 +32,8 @@ pub(super) struct Probe {
     gets: Mutex<Vec<Option<GetRange>>>,
     under_way: AtomicUsize,
     slow: AtomicBool,
+    slow_back: AtomicBool,
+    hangs: AtomicBool,
     fails: AtomicBool,
 }
 
@@ -78,7 +80,14 @@ impl ObjectStore for Probe {
         if self.fails.load(Ordering::SeqCst) {
             return Err(Error::Generic { store: "probe", source: "it was told to fail".into() });
         }
-        self.inner.get_opts(path, options).await
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let result = self.inner.get_opts(path, options).await;
+        if self.slow_back.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        result
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

@@ -144,6 +144,48 @@ async fn a_reader_that_goes_away_takes_no_fetch_along() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn readers_who_come_again_do_not_keep_a_fetch_alive_that_hangs() {
+    let probe = Arc::new(Probe::default());
+    probe.lay("tail/a", content(1, 100)).await;
+    let store = in_memory(&probe, 64 << 20);
+    probe.hangs.store(true, Ordering::SeqCst);
+    let patience = Duration::from_secs(10);
+    // Each gives up before the next one would: somebody always waits.
+    let first = tokio::spawn({
+        let store = store.clone();
+        async move { tokio::time::timeout(patience, read(&store, "tail/a", 0..100)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    probe.hangs.store(false, Ordering::SeqCst);
+    let joined = tokio::time::timeout(patience, read(&store, "tail/a", 0..100));
+    let later = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        read(&store, "tail/a", 0..100).await
+    };
+    let (joined, later) = futures::join!(joined, later);
+    assert!(joined.is_err() && first.await.unwrap().is_err());
+    assert_eq!((later.unwrap().len(), probe.gets()), (100, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn absence_is_no_answer_to_who_asked_later() {
+    let probe = Arc::new(Probe::default());
+    probe.slow_back.store(true, Ordering::SeqCst);
+    let store = in_memory(&probe, 64 << 20);
+    let mut early = Box::pin(read(&store, "tail/a", 0..100));
+    assert!(futures::poll!(&mut early).is_pending());
+    probe.lay("tail/a", content(1, 100)).await;
+    // They join it, and find that it says nothing to them; of their own requests one is enough.
+    let late = join_all((0..10).map(|_| read(&store, "tail/a", 0..100)));
+    let (early, late) = futures::join!(early, late);
+    assert!(matches!(early, Err(Error::NotFound { .. })), "{early:?}");
+    for bytes in late {
+        assert_eq!(bytes.unwrap(), content(1, 100));
+    }
+    assert_eq!(probe.gets(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_error_reaches_all_who_wait_and_is_forgotten() {
     let probe = Arc::new(Probe::default());
     probe.slow.store(true, Ordering::SeqCst);
@@ -152,7 +194,8 @@ async fn an_error_reaches_all_who_wait_and_is_forgotten() {
     for answer in join_all((0..10).map(|_| read(&store, "tail/a", 0..100))).await {
         assert!(matches!(answer, Err(Error::NotFound { .. })), "{answer:?}");
     }
-    assert_eq!(probe.gets(), 1);
+    // One for the first, and one for all who asked after it.
+    assert_eq!(probe.gets(), 2);
     probe.lay("tail/a", content(1, 100)).await;
     assert_eq!(read(&store, "tail/a", 0..100).await.unwrap(), content(1, 100));
 

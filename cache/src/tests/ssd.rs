@@ -65,6 +65,26 @@ async fn what_left_memory_is_found_on_the_ssd_and_all_of_it_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_in_memory_is_written_down_at_the_end_however_fast_it_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let probe = Arc::new(Probe::default());
+    let (store, _) = open(&probe, directory.path()).await;
+    for number in 0..12 {
+        probe.lay(&format!("tail/{number}"), content(number, P)).await;
+        read(&store, &format!("tail/{number}"), 0..P).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    let (store, _) = open(&probe, directory.path()).await;
+    probe.take_gets();
+    for number in 0..12 {
+        assert!(read(&store, &format!("tail/{number}"), 0..P).await.unwrap() == content(number, P));
+    }
+    assert_eq!(probe.gets(), 0, "every page is on the SSD");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_flipped_bit_of_its_files_is_ever_served() {
     let directory = tempfile::tempdir().unwrap();
     let probe = Arc::new(Probe::default());

@@ -9,10 +9,11 @@
 //! `tables`, `rows`, `offsets`, `groups`, `write`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
 mod alter;
+mod answer;
 mod databases;
 mod evolved;
-mod groups;
-mod offsets;
+pub(crate) mod groups;
+pub(crate) mod offsets;
 mod process;
 pub(crate) mod request;
 mod rows;
@@ -32,7 +33,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::process::aside::aside;
-pub use self::process::serve::serve;
 use self::process::{fallback, health, members, openapi};
 use self::request::body::Bodies;
 use self::request::guard;
@@ -122,8 +122,8 @@ pub fn router(app: Arc<dyn Application>, env: &Env, options: Options) -> Router 
     let doors = Arc::new(Doors { app, env: env.clone(), options, bodies, openapi, paths });
     fallback::add(router)
         .with_state(Arc::clone(&doors))
+        .merge(calls)
         .layer(CatchPanicLayer::custom(guard::panicked))
-        .merge(calls.layer(CatchPanicLayer::custom(guard::call_panicked)))
         .layer(from_fn_with_state(Arc::clone(&doors), guard::token))
         .layer(from_fn_with_state(doors, guard::request_id))
 }

@@ -5,4 +5,3 @@ pub(super) mod fallback;
 pub(super) mod health;
 pub(super) mod members;
 pub(super) mod openapi;
-pub(super) mod serve;

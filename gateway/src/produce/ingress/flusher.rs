@@ -16,6 +16,7 @@ use super::{Ingress, Queued, Ready};
 use crate::metrics::AckStage;
 use crate::produce::accumulator::Decision;
 use crate::produce::flush::{self, Built, Pending};
+use crate::produce::pace::HAND_OVER_PAUSE;
 use crate::produce::upload;
 
 /// A flush up to this long is encoded at once; a longer one on a thread that holds up no request.
@@ -28,10 +29,9 @@ impl Ingress {
     pub(super) async fn flush_until_drained(&self) {
         let inner = &self.inner;
         let mut probe_at: Option<Instant> = None;
-        let mut handed_at: Option<Duration> = None;
         loop {
             let in_flight = inner.in_flight.load(Ordering::SeqCst);
-            let Some(decision) = self.next_step(in_flight, &mut handed_at) else { continue };
+            let Some(decision) = self.next_step(in_flight) else { continue };
             match decision {
                 Decision::Flush => self.flush().await,
                 Decision::Idle if self.is_draining() && self.is_idle() => {
@@ -71,14 +71,14 @@ impl Ingress {
     }
 
     /// What to do with what waits; nothing more now if it has just been handed over.
-    fn next_step(&self, in_flight: usize, handed_at: &mut Option<Duration>) -> Option<Decision> {
-        match self.hand_over_due(handed_at) {
+    fn next_step(&self, in_flight: usize) -> Option<Decision> {
+        match self.hand_over_due() {
             Due::Nothing => Some(self.decide(in_flight)),
             Due::Handed => None,
             Due::In(pause) if self.inner.accumulator.lock().any(Queued::is_ready) => {
                 Some(match self.decide(in_flight) {
                     Decision::Wait(longer) => Decision::Wait(longer.min(pause)),
-                    Decision::WaitForFlight | Decision::Idle => Decision::Wait(pause),
+                    Decision::WaitForFlight | Decision::Idle => Decision::Wait(pause.min(HAND_OVER_PAUSE)),
                     Decision::Flush => Decision::Flush,
                 })
             }

@@ -91,18 +91,12 @@ impl Ingress {
         // Whether a copy may have left this gateway before the one that waits now.
         let mut left_before = false;
         loop {
-            let verdict = replica.expect(pending.name);
+            let verdict = replica.expect(pending.name, pending.base);
             self.queue(pending.clone());
             admission.tell();
             let fate = match timeout_at(deadline, verdict).await {
                 Ok(Ok(fate)) => fate,
-                Ok(Err(_)) => match self.after_silence(&pending)? {
-                    Some(fate) => fate,
-                    None => {
-                        left_before = true;
-                        continue;
-                    }
-                },
+                Ok(Err(_)) => return Err(self.after_silence(&pending)),
                 Err(_) => return Err(self.give_up(&pending, left_before)),
             };
             left_before = true;
@@ -133,18 +127,12 @@ impl Ingress {
         }
     }
 
-    /// The answer was dropped: the flush failed, or the fold jumped to a checkpoint.
-    fn after_silence(&self, pending: &Pending) -> Result<Option<Fate>, Failure> {
-        if let Some(error) = self.inner.failed.lock().remove(&pending.name) {
-            return Err(Failure::Failed(Error::new(error.kind(), error.to_string())));
+    /// The answer was dropped: the flush failed, or slots were passed over unseen in which it may have had its verdict.
+    fn after_silence(&self, pending: &Pending) -> Failure {
+        match self.inner.failed.lock().remove(&pending.name) {
+            Some(error) => Failure::Failed(Error::new(error.kind(), error.to_string())),
+            None => Failure::Unknown,
         }
-        let fold = self.inner.replica.fold();
-        if let Some(fate) = fold.state.names().get(&pending.name) {
-            return Ok(Some(fate.clone()));
-        }
-        drop(fold);
-        // Slots were passed over unseen: a name whose window they ended may have had its verdict there.
-        if self.is_past_window(pending) { Err(Failure::Unknown) } else { Ok(None) }
     }
 
     fn give_up(&self, pending: &Pending, left_before: bool) -> Failure {

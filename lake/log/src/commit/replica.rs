@@ -16,6 +16,7 @@ use futures::future;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::{broadcast, oneshot, watch};
 
+use super::fold::waiting::Waiting;
 use super::fold::{Fold, PutSeen};
 use super::index::PageCache;
 use super::open;
@@ -61,7 +62,7 @@ pub(super) struct Inner {
     polls: tokio::sync::Mutex<()>,
     polled: Mutex<Option<Moment>>,
     next: watch::Sender<Slot>,
-    waiting: Mutex<BTreeMap<ProposalName, oneshot::Sender<Fate>>>,
+    waiting: Mutex<Waiting>,
     /// Own commits that were answered Committed, and pushed ones, that wait for their turn.
     pub(super) arrived: Mutex<BTreeMap<Slot, Arrived>>,
     /// Rows of own commits that are not folded yet, for who pushes them.
@@ -130,7 +131,7 @@ impl Replica {
                 jumps: AtomicU64::new(0),
                 polls: tokio::sync::Mutex::new(()),
                 polled: Mutex::new(None),
-                waiting: Mutex::new(BTreeMap::new()),
+                waiting: Mutex::default(),
                 arrived: Mutex::new(BTreeMap::new()),
                 bodies: Mutex::default(),
                 folded: broadcast::Sender::new(FOLDED_KEPT),
@@ -201,25 +202,20 @@ impl Replica {
         drop(next.wait_for(|next| *next >= slot).await); // the sender lives as long as this replica
     }
 
-    /// Waits for the fate of a proposal; at once if it has one. A dropped answer means: not known, and no longer waited for.
-    pub fn expect(&self, name: ProposalName) -> oneshot::Receiver<Fate> {
-        let (sender, receiver) = oneshot::channel();
+    /// Waits for the fate of a proposal of that base; at once if it has one. A dropped answer means: not known, and no longer waited for.
+    pub fn expect(&self, name: ProposalName, base: Slot) -> oneshot::Receiver<Fate> {
         let fold = self.inner.fold.read();
-        match fold.state.names().get(&name) {
-            Some(fate) => drop(sender.send(fate.clone())),
-            None => drop(self.inner.waiting.lock().insert(name, sender)),
-        }
-        receiver
+        self.inner.waiting.lock().expect(name, base, fold.state.names().get(&name))
     }
 
     /// Nobody waits for a proposal any more.
     pub fn forget(&self, name: &ProposalName) {
-        self.inner.waiting.lock().remove(name);
+        self.inner.waiting.lock().forget(name);
     }
 
     /// Whether somebody waits for the fate of a proposal.
     pub fn awaits(&self, name: &ProposalName) -> bool {
-        self.inner.waiting.lock().get(name).is_some_and(|sender| !sender.is_closed())
+        self.inner.waiting.lock().awaits(name)
     }
 
     /// Reads the header of a slot. It is believed by nobody yet.
@@ -246,17 +242,17 @@ impl Replica {
         Ok(tail)
     }
 
-    /// [Confirms](Self::confirm_tail) the tail unless it was confirmed less than `pause` ago, by whomever: any number of waiting
-    /// readers cost one request each `pause`.
-    pub async fn poll_tail(&self, pause: Duration) -> Result<()> {
+    /// [Confirms](Self::confirm_tail) the tail unless somebody began to less than `pause` ago: any number of waiting readers cost one
+    /// request each `pause`. Answers when it may be asked for again, so that nobody's turn comes just too early.
+    pub async fn poll_tail(&self, pause: Duration) -> Result<Duration> {
         let _turn = self.inner.polls.lock().await;
-        let fresh = self.inner.polled.lock().is_some_and(|at| self.inner.env.now().since(&at) < pause);
-        if fresh {
-            return Ok(());
+        let now = self.inner.env.now();
+        if let Some(age) = self.inner.polled.lock().map(|at| now.since(&at)).filter(|age| *age < pause) {
+            return Ok(pause.saturating_sub(age));
         }
         self.confirm_tail().await?;
-        *self.inner.polled.lock() = Some(self.inner.env.now());
-        Ok(())
+        *self.inner.polled.lock() = Some(now);
+        Ok(pause.saturating_sub(self.inner.env.now().since(&now)))
     }
 
     /// Folds until `slot` is folded or shown to be absent.
@@ -434,24 +430,16 @@ impl Replica {
         self.inner.proof.lock().begin(sent);
         tracing::info!(database = %self.inner.database, from = before, to = next, "began again from a checkpoint");
         self.inner.arrived.lock().retain(|slot, _| *slot >= next);
-        self.answer_after_jump();
+        {
+            let fold = self.inner.fold.read();
+            let (names, next) = (fold.state.names(), fold.state.next());
+            self.inner
+                .waiting
+                .lock()
+                .jumped(|name| names.get(name), |base| fold.state.is_expired(base, next));
+        }
         self.inner.next.send_replace(next);
         Ok(())
-    }
-
-    /// After a jump, waiting proposals whose names the state remembers are answered; those that may have been forgotten are
-    /// let go, which means *unknown*; the others may still come.
-    fn answer_after_jump(&self) {
-        let fold = self.inner.fold.read();
-        let mut waiting = self.inner.waiting.lock();
-        let known: Vec<ProposalName> =
-            waiting.keys().filter(|name| fold.state.names().get(name).is_some()).copied().collect();
-        for name in known {
-            if let Some((sender, fate)) = waiting.remove(&name).zip(fold.state.names().get(&name)) {
-                drop(sender.send(fate.clone()));
-            }
-        }
-        waiting.clear();
     }
 
     /// Rule 9: the odd one stops. An error that may pass (a store that is away) stops nobody.
@@ -474,13 +462,7 @@ impl Replica {
             return Ok(());
         }
         let applied = fold.absorb(commit).context(|| format!("folding slot {}", commit.header.slot))?;
-        let mut waiting = self.inner.waiting.lock();
-        for (name, fate) in applied.fates {
-            if let Some(sender) = waiting.remove(&name) {
-                drop(sender.send(fate));
-            }
-        }
-        drop(waiting);
+        self.inner.waiting.lock().tell(applied.fates);
         // Before the lock is let go, so that readers of `next` never see it go back.
         self.inner.next.send_replace(fold.state.next());
         self.tell_folded(commit);
@@ -505,12 +487,7 @@ impl Replica {
         let mut state: State = self.fold().state.clone();
         state.skip_to(commit.header.slot);
         let Ok(applied) = state.apply(commit) else { return };
-        let mut waiting = self.inner.waiting.lock();
-        for (name, fate) in applied.fates {
-            if let Some(sender) = waiting.remove(&name) {
-                drop(sender.send(fate));
-            }
-        }
+        self.inner.waiting.lock().tell(applied.fates);
     }
 }
 

@@ -65,7 +65,7 @@ async fn ask(from: Gateway, to: Gateway, content: Content, manner: Manner) -> He
         request_hash: 0,
         acts,
     };
-    let fate = replica.expect(pending.name);
+    let fate = replica.expect(pending.name, pending.base);
     let copy = pending.clone();
     let on_its_way = manner.on_its_way;
     drop(tokio::spawn(async move {

@@ -140,7 +140,7 @@ impl Bench {
         let name = ProposalName { incarnation: crate::id::Ulid::from_parts(1, 1), n: self.writes };
         let proposal =
             Proposal { name, base: replica.next(), producer: None, request_hash: 0, entries: vec![] };
-        let fate = replica.expect(name);
+        let fate = replica.expect(name, replica.next());
         let next = replica.next();
         let slot =
             self.committer.write(Flush { proposals: vec![proposal], ..Flush::default() }).await.unwrap();

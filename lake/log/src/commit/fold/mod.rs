@@ -3,6 +3,7 @@
 //! Invariant: the state and the index move together, one whole slot at a time; every slot below the pages' end lies in a page,
 //! every later one in a sealed layer or in `recent`.
 
+pub(crate) mod waiting;
 pub mod writers;
 
 use std::collections::BTreeMap;
