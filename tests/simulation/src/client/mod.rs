@@ -263,6 +263,11 @@ pub(crate) async fn consume(
         }
         Ok(None) => false,
         Err(error) => {
+            world.fold();
+            if world.history.lock().earliest(&key) > from {
+                world.note("rows expired before they were read", from, 0, String::new);
+                return true;
+            }
             let gone = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Internal);
             if gone || must && error.kind() == ErrorKind::Stale {
                 let words = format!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::array::{ArrayRef, Int64Array, StringArray, new_null_array};
 use arrow::record_batch::RecordBatch;
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::memory::Share;
@@ -303,7 +303,10 @@ impl Gateway {
         let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(ids));
         let pads = (0..part.rows).map(|_| "p".repeat(pad));
         let pads: ArrayRef = Arc::new(StringArray::from_iter_values(pads));
-        let rows = RecordBatch::try_new(arrow_schema(&table.spec.schema), vec![ids, pads]);
+        let schema = arrow_schema(&table.spec.schema);
+        let others = schema.fields().iter().skip(2).map(|field| new_null_array(field.data_type(), ids.len()));
+        let columns = [Arc::clone(&ids), pads].into_iter().chain(others).collect();
+        let rows = RecordBatch::try_new(Arc::clone(&schema), columns);
         let sticky = u32::try_from(self.sticky % u64::from(table.spec.buckets.max(1))).unwrap_or(0);
         BucketRows {
             table: table.id,
@@ -311,7 +314,7 @@ impl Gateway {
             schema: table.spec.schema.id,
             columns: table.spec.schema.columns.iter().map(|column| column.id).collect(),
             codec: Codec::None,
-            rows: rows.expect("two columns of the table's types"),
+            rows: rows.expect("columns of the table's types"),
             expected_offset: part.expected,
         }
     }

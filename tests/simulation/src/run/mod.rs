@@ -1,5 +1,6 @@
 //! One run: a scenario played with a seed, then the end, when the faults have stopped and everything must be right.
 
+mod changes;
 mod faults;
 mod pieces;
 pub(crate) mod scenario;
@@ -55,6 +56,7 @@ pub(crate) struct Run {
     pub(crate) main: Name,
     pub(crate) scratch: Mutex<Vec<Name>>,
     pub(crate) scratch_made: AtomicUsize,
+    columns_made: AtomicUsize,
     pub(crate) open: Arc<AtomicUsize>,
     runs: AtomicUsize,
     options: GatewayOptions,
@@ -99,6 +101,7 @@ impl Run {
             main: Name::new("events").expect("a fixed name that is allowed"),
             scratch: Mutex::new(Vec::new()),
             scratch_made: AtomicUsize::new(0),
+            columns_made: AtomicUsize::new(0),
             open: Arc::default(),
             runs: AtomicUsize::new(0),
             options,
@@ -344,16 +347,17 @@ impl Run {
         self.world.fold();
         let all: Vec<_> = {
             let history = self.world.history.lock();
-            history.visible().map(|(key, ids)| (*key, ids.clone())).collect()
+            history.visible().map(|(key, earliest, ids)| (*key, earliest, ids.to_vec())).collect()
         };
-        for (key, ids) in all {
+        for (key, earliest, ids) in all {
             if self.world.violation().is_some() {
                 return;
             }
             let world = Arc::clone(&self.world);
             let mut read = false;
             for _ in 0..5 {
-                read = client::consume(Arc::clone(&world), fresh.clone(), key, 0, ids.clone(), true).await;
+                read = client::consume(Arc::clone(&world), fresh.clone(), key, earliest, ids.clone(), true)
+                    .await;
                 if read || self.world.violation().is_some() {
                     break;
                 }
