@@ -59,13 +59,13 @@ async fn what_one_node_writes_another_folds_to_the_same_hash() {
     let (a, b) = (node(&store, &env).await, node(&store, &env).await);
 
     let first = proposal(0, a.replica().next(), &env, create_table(1, "clicks", &env));
-    let fate = a.replica().expect(first.name);
+    let fate = a.replica().expect(first.name, first.base);
     assert_eq!(a.write(Flush { proposals: vec![first], ..Flush::default() }).await.unwrap(), 1);
     assert!(matches!(fate.await.unwrap(), Fate::Decided { verdict: Verdict::Accepted(_), duplicate: false }));
 
     // b does not know of it, loses slot 1, folds it and is refused in slot 2.
     let second = proposal(0, b.replica().next(), &env, create_table(1, "clicks", &env));
-    let fate = b.replica().expect(second.name);
+    let fate = b.replica().expect(second.name, second.base);
     assert_eq!(b.write(Flush { proposals: vec![second], ..Flush::default() }).await.unwrap(), 2);
     let Fate::Decided { verdict: Verdict::Refused(refusal), .. } = fate.await.unwrap() else { panic!() };
     assert_eq!(refusal, Refusal::TableExists { table: TableId(1) });
