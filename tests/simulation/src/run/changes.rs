@@ -12,26 +12,33 @@ use frazil_log::id::{Bucket, Name, Stream};
 use frazil_log::schema::evolution::{Add, Change, alter};
 use tokio::time::sleep;
 
-use super::Run;
+use super::{HOUR_S, Run};
 use crate::client::within;
 use crate::node::gateway::Heard;
 
 impl Run {
-    /// Puts what a gateway makes of what it knows then into the log, within the next moments; what it knows may be old.
-    fn propose_soon(
+    /// Puts what a gateway makes of what it knows by then into the log; what it knows may be old.
+    fn propose(
         &self,
         what: &'static str,
+        after: Duration,
         make: impl FnOnce(&Ingress) -> Option<Entry> + Send + 'static,
-    ) {
-        let (gateway, world) = (self.any_gateway(), Arc::clone(&self.world));
-        let after = Duration::from_micros(self.dice.range(0, 120_000));
-        self.client(async move {
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (gateways, world) = (Arc::clone(&self.gateways), Arc::clone(&self.world));
+        let at = self.dice.index(gateways.lock().len());
+        async move {
             sleep(after).await;
-            let made = gateway
-                .submit_act(move |ingress| Some(flush::Act::Entry(make(ingress)?)), Duration::from_secs(20));
+            let gateway = gateways.lock()[at].clone();
+            let act = move |ingress: &Ingress| Some(flush::Act::Entry(make(ingress)?));
+            let made = gateway.submit_act(act, Duration::from_secs(20));
             let heard = within(Duration::from_secs(30), made).await;
-            world.note(what, u64::from(matches!(heard, Some(Heard::Acked(_)))), 0, || format!("{heard:?}"));
-        });
+            let taken = matches!(heard, Some(Heard::Acked(_)));
+            world.note(what, u64::from(taken), 0, || format!("{heard:?}"));
+        }
+    }
+
+    fn soon_after(&self) -> Duration {
+        Duration::from_micros(self.dice.range(0, 120_000))
     }
 
     /// Some alter a table at about the same time: each adds a column of its own, or sets an option, to what its gateway knows.
@@ -53,12 +60,13 @@ impl Run {
                 Change::Set(BTreeMap::from([("compression".to_owned(), codec.into())]))
             };
             let name = name.clone();
-            self.propose_soon("alter", move |ingress| {
+            let altered = self.propose("alter", self.soon_after(), move |ingress| {
                 let fold = ingress.replica().fold();
                 let table = fold.state.tables().named(&name)?;
                 let spec = alter(&table.spec, &[change]).ok()?;
                 Some(Entry::TableAltered { table: table.id, version: table.version, spec })
             });
+            self.client(altered);
         }
     }
 
@@ -67,7 +75,7 @@ impl Run {
         let (name, bucket) = (self.some_table(), Bucket(self.bucket()));
         for _ in 0..1 + self.dice.index(3) {
             let (name, percent) = (name.clone(), self.dice.range(0, 30));
-            self.propose_soon("expire", move |ingress| {
+            let expired = self.propose("expire", self.soon_after(), move |ingress| {
                 let fold = ingress.replica().fold();
                 let table = fold.state.tables().named(&name)?;
                 let tail = table.rows_tail(bucket);
@@ -81,16 +89,19 @@ impl Run {
                     to,
                 })
             });
+            self.client(expired);
         }
     }
 
-    /// A dropped table is restored, if it is still kept then and its name is free.
+    /// A dropped table is restored some time later, if it is still kept then and its name is free. Nobody waits for it at the end.
     fn restore(&self) {
-        self.propose_soon("restore", move |ingress| {
+        let after = Duration::from_micros(self.dice.log_range(10_000, 30 * HOUR_S * 1_000_000));
+        let restored = self.propose("restore", after, move |ingress| {
             let fold = ingress.replica().fold();
             let (table, dropped) = fold.state.tables().all().find_map(|it| Some((it.id, it.dropped?)))?;
             Some(Entry::TableRestored { table, dropped })
         });
+        drop(tokio::spawn(restored));
     }
 
     pub(super) fn ddl(&self) {
