@@ -68,9 +68,13 @@ impl Flight {
             return Ok(Tried::Folded(self.slot));
         }
         inner.slots.lock().taken.insert(self.slot);
-        // Fold what the winner wrote, and aim at the first absent slot, or ahead of it (rule 14); after two losses not in step with the
-        // others.
-        self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
+        // Fold what the winner wrote, and aim at the next slot, or ahead of it (rule 14); after two losses not in step with the others.
+        if self.losses.count() == 0 {
+            self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
+        } else {
+            // The winner may be many slots further by now: from the slot behind the lost one on, it would be one lost PUT for each.
+            self.committer.until_ok(|| async { inner.replica.confirm_tail().await.map(drop) }).await?;
+        }
         let leads = self.committer.leads();
         let ahead = self.losses.lost(inner.replica.next(), leads);
         if self.losses.count() >= 2 {
