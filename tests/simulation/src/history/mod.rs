@@ -149,7 +149,7 @@ impl History {
         let live = |key: &StreamKey| {
             self.state.as_ref().is_some_and(|state| state.tables().live(key.table).is_some())
         };
-        self.visible.iter().filter(move |(key, _)| live(key)).map(|(key, ids)| {
+        self.visible.iter().filter(move |(key, _)| live(key)).map(move |(key, ids)| {
             let earliest = self.earliest(key);
             (key, earliest, ids.get(usize::try_from(earliest).unwrap_or(usize::MAX)..).unwrap_or_default())
         })

@@ -38,7 +38,7 @@ impl Losses {
         if self.count < 2 || leads || !moved {
             return 0;
         }
-        (1 << (self.count - 2).min(6)).min(AHEAD_MAX)
+        1u64.checked_shl(self.count - 2).map_or(AHEAD_MAX, |ahead| ahead.min(AHEAD_MAX))
     }
 }
 
