@@ -52,8 +52,6 @@ pub enum Bug {
     CacheAbsence,
     /// The cache takes what came of an object for all of it (C-l).
     CacheLength,
-    /// The cache answers with a 404 that was asked for before the question (C-o).
-    CacheOldAnswers,
     /// Rule 7 off: a table is altered whatever it has become meanwhile (S-x1).
     AlterUnversioned,
     /// Rule 7 off: rows expire wherever the bucket begins meanwhile (S-x2).

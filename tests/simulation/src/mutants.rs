@@ -160,13 +160,8 @@ fn expiring(scenario: Scenario) -> Scenario {
     traffic(scenario).weigh(&[(Act::Expire, 60)])
 }
 
-/// Reads of the tail while PUTs of the same slot are not answered.
-fn reading_the_tail(scenario: Scenario) -> Scenario {
-    stormy(scenario).weigh(&[(Act::Read, 80), (Act::Plain, 60), (Act::HandOver, 0)])
-}
-
 /// The traces: nineteen of the model, then those of what was built on it.
-pub(crate) const MUTANTS: [Mutant; 33] = [
+pub(crate) const MUTANTS: [Mutant; 32] = [
     Mutant {
         trace: "A-x1",
         bugs: &[Bug::NamesOff],
@@ -382,14 +377,6 @@ pub(crate) const MUTANTS: [Mutant; 33] = [
         kinds: &[Kind::BytesGone, Kind::Stopped],
         shape: None,
         lean: reading_back,
-    },
-    Mutant {
-        trace: "C-o",
-        bugs: &[Bug::CacheOldAnswers],
-        story: "a cache answers with a 404 that somebody asked for before: what was acknowledged meanwhile is not seen",
-        kinds: &[Kind::StaleRead],
-        shape: None,
-        lean: reading_the_tail,
     },
     Mutant {
         trace: "G-x1",

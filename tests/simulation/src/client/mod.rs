@@ -101,7 +101,12 @@ pub(crate) fn take_answer(world: &World, uid: u64, heard: Heard, alone: bool) ->
         Heard::Acked(acceptance) => Told::Acked(acceptance),
         Heard::Forgotten => Told::Forgotten,
         // These say nothing of another copy (rule 3), and leave the sequence where it was.
-        Heard::Refused(Refusal::Fenced { .. } | Refusal::UnknownProducer | Refusal::Expired) if !alone => {
+        Heard::Refused(
+            Refusal::Fenced { .. }
+            | Refusal::UnknownProducer
+            | Refusal::Expired
+            | Refusal::GroupGeneration { .. },
+        ) if !alone => {
             return false;
         }
         Heard::Refused(Refusal::SequenceConflict) => {

@@ -22,6 +22,8 @@ enum Said {
     /// `(table, bucket, start, end)`, in order.
     Taken(Vec<(u64, u32, u64, u64)>),
     Refused,
+    /// Refused, but only this copy: the same request may come again, and its sequence is not used up.
+    NotAsKnown,
     Expired,
     Gap(u64),
     Forgotten,
@@ -169,7 +171,7 @@ impl Reference {
                     return Some(Said::Gap(if stamp.epoch > epoch { 0 } else { next }));
                 } else {
                     let said = self.act(commit, proposal)?;
-                    if said != Said::Expired {
+                    if !matches!(said, Said::Expired | Said::NotAsKnown) {
                         self.remember(stamp, proposal.request_hash, &said);
                     }
                     said
@@ -237,8 +239,8 @@ impl Reference {
                     }
                 }
                 Entry::PositionsStored { .. } | Entry::GroupDeleted { .. } => {
-                    if !self.act_on_group(entry, &tails, &mut groups) {
-                        return Some(Said::Refused);
+                    if let Some(refused) = self.act_on_group(entry, &tails, &mut groups) {
+                        return Some(refused);
                     }
                 }
                 Entry::LogCreated { .. }
@@ -288,27 +290,31 @@ impl Reference {
         }
     }
 
-    /// What becomes of a group by an entry; false: refused.
+    /// What becomes of a group by an entry; an answer: it is not taken.
     fn act_on_group(
         &self,
         entry: &Entry,
         tails: &BTreeMap<(u64, u32), u64>,
         groups: &mut BTreeMap<String, Option<Group>>,
-    ) -> bool {
+    ) -> Option<Said> {
+        let known = |group: &str| self.groups.get(group);
         match entry {
             Entry::PositionsStored { group, generation, positions } => {
-                let known = self.groups.get(group.as_str());
+                let known = known(group.as_str());
+                if known.map_or(0, |known| known.generation) != *generation {
+                    return Some(Said::NotAsKnown);
+                }
                 let mut new = known.cloned().unwrap_or_default();
-                let fits = known.map_or(0, |known| known.generation) == *generation
-                    && positions.iter().all(|position| self.stands(&mut new, position, tails));
+                let fits = positions.iter().all(|position| self.stands(&mut new, position, tails));
                 groups.insert(group.to_string(), Some(new));
-                fits
+                (!fits).then_some(Said::Refused)
             }
             Entry::GroupDeleted { group, generation } => {
+                let fits = known(group.as_str()).is_some_and(|known| known.generation == *generation);
                 groups.insert(group.to_string(), None);
-                self.groups.get(group.as_str()).is_some_and(|known| known.generation == *generation)
+                (!fits).then_some(Said::NotAsKnown)
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -359,6 +365,7 @@ fn said(fate: &Fate) -> Said {
             Said::Taken(runs.collect())
         }
         Fate::Decided { verdict: Verdict::Refused(Refusal::Expired), .. } => Said::Expired,
+        Fate::Decided { verdict: Verdict::Refused(Refusal::GroupGeneration { .. }), .. } => Said::NotAsKnown,
         Fate::Decided { verdict: Verdict::Refused(_), .. } => Said::Refused,
         Fate::Forgotten => Said::Forgotten,
         Fate::Gap { expected } => Said::Gap(*expected),

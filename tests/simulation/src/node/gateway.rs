@@ -38,6 +38,9 @@ use crate::node::network::Network;
 /// The tail ring's size: room for a few flushes, so that it has to let go.
 const TAIL_BYTES_MAX: usize = 32 << 10;
 
+/// How often a request finds that its group came or went meanwhile.
+const GENERATIONS_TRIED_MAX: usize = 5;
+
 /// Rows of a request for one table.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
@@ -214,19 +217,27 @@ impl Gateway {
         let gateway = self.clone();
         self.process.run(async move {
             let Some(ingress) = gateway.ingress() else { return Heard::NotWritten };
-            let acts = match gateway.acts(&ingress, &content).await {
-                Ok(acts) => acts,
-                Err(heard) => return heard,
-            };
             let bytes = content.parts.iter().map(|part| part.rows).sum::<u64>() * (content.pad as u64 + 16);
-            let request = Request {
-                acts,
-                request_hash: if producer.is_some() { u128::from(content.uid) } else { 0 },
-                producer,
-                bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-                deadline: Instant::now() + deadline,
-            };
-            gateway.heard(ingress.submit(request).await)
+            let deadline = Instant::now() + deadline;
+            for _ in 0..GENERATIONS_TRIED_MAX {
+                let acts = match gateway.acts(&ingress, &content).await {
+                    Ok(acts) => acts,
+                    Err(heard) => return heard,
+                };
+                let request = Request {
+                    acts,
+                    request_hash: if producer.is_some() { u128::from(content.uid) } else { 0 },
+                    producer: producer.clone(),
+                    bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+                    deadline,
+                };
+                let heard = gateway.heard(ingress.submit(request).await);
+                // The group came or went meanwhile: its generation is looked up again, as the door of `/write` does.
+                if !matches!(heard, Heard::Refused(Refusal::GroupGeneration { .. })) {
+                    return heard;
+                }
+            }
+            Heard::NotWritten
         })
     }
 

@@ -14,11 +14,8 @@ const MEMORY_BYTES: usize = 64 << 10;
 /// The store behind a cache.
 pub(crate) fn remembering(store: Store, planted: Planted) -> Store {
     let options = CacheOptions { memory_bytes: MEMORY_BYTES, ssd: None, shards: 1 };
-    let bugs = [
-        (Bug::CacheAbsence, CacheBug::AbsenceRemembered),
-        (Bug::CacheLength, CacheBug::LengthOfWhatCame),
-        (Bug::CacheOldAnswers, CacheBug::OldAnswers),
-    ];
+    let bugs =
+        [(Bug::CacheAbsence, CacheBug::AbsenceRemembered), (Bug::CacheLength, CacheBug::LengthOfWhatCame)];
     let bugs = bugs.into_iter().filter(|(bug, _)| planted.has(*bug));
     let bugs = bugs.fold(CachePlanted::default(), |planted, (_, bug)| planted.with(bug));
     store.wrapped(|objects| {

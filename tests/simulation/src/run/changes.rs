@@ -12,7 +12,7 @@ use frazil_log::id::{Bucket, Name, Stream};
 use frazil_log::schema::evolution::{Add, Change, alter};
 use tokio::time::sleep;
 
-use super::{HOUR_S, Run};
+use super::{HOUR_S, Run, spec};
 use crate::client::within;
 use crate::node::gateway::Heard;
 
@@ -138,15 +138,14 @@ impl Run {
     }
 
     fn create(&self, name: Name) {
-        let gateway = self.any_gateway();
+        let (gateway, spec) = (self.any_gateway(), spec(self.scenario.buckets));
         self.client(async move {
             let made = gateway.submit_act(
                 move |ingress| {
                     let fold = ingress.replica().fold();
                     let table = fold.state.tables().next_id();
-                    let spec = fold.state.tables().by_name().next()?.spec.clone();
                     let uuid = ingress.replica().env().uuid();
-                    Some(flush::Act::Entry(Entry::TableCreated { table, name, uuid, spec }))
+                    Some(flush::Act::Entry(Entry::TableCreated { table, name, uuid, spec: spec? }))
                 },
                 Duration::from_secs(20),
             );

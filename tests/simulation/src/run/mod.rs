@@ -13,6 +13,7 @@ use std::time::Duration;
 use frazil_gateway::produce::flush;
 use frazil_log::format::entry::Entry;
 use frazil_log::id::Name;
+use frazil_log::schema::TableSpec;
 use frazil_log::schema::ensure::{TableRequest, build};
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
@@ -40,6 +41,18 @@ pub(crate) struct Outcome {
 
 /// Machine numbers of workers begin here.
 pub(crate) const FIRST_WORKER: usize = 100;
+
+/// What a table is made of.
+fn spec(buckets: u32) -> Option<TableSpec> {
+    let request = TableRequest {
+        columns: Some("id BIGINT NOT NULL, pad STRING".into()),
+        buckets: Some(buckets),
+        // Runs last for months: what expires is asked for by an act, and what was acknowledged is read back at the end.
+        options: [("retention".to_owned(), "infinite".into())].into(),
+        ..TableRequest::default()
+    };
+    build(&request).ok()
+}
 
 const MINUTE_S: u64 = 60;
 const HOUR_S: u64 = 3_600;
@@ -175,14 +188,7 @@ impl Run {
 
     /// Makes a table; its id must be the next one, so it is asked again.
     pub(crate) async fn make_table(&self, name: Name, buckets: u32) -> bool {
-        let request = TableRequest {
-            columns: Some("id BIGINT NOT NULL, pad STRING".into()),
-            buckets: Some(buckets),
-            // Runs last for months: what expires is another matter, and what was acknowledged is read back at the end.
-            options: [("retention".to_owned(), "infinite".into())].into(),
-            ..TableRequest::default()
-        };
-        let Ok(spec) = build(&request) else { return false };
+        let Some(spec) = spec(buckets) else { return false };
         for _ in 0..10 {
             let gateway = self.any_gateway();
             let (name, spec) = (name.clone(), spec.clone());

@@ -23,7 +23,7 @@ struct Aimed<'c> {
 impl Drop for Aimed<'_> {
     fn drop(&mut self) {
         let mut slots = self.committer.inner.slots.lock();
-        self.slots.iter().for_each(|slot| drop(slots.aimed.remove(slot)));
+        slots.aimed.retain(|slot| !self.slots.contains(slot));
     }
 }
 
