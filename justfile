@@ -24,13 +24,17 @@ crash TARGET COUNT:
 load SECONDS:
     tests/tools/minio.sh && FRAZIL_LOAD_SECONDS={{SECONDS}} cargo test --release --test blackbox under_load -- --nocapture
 
-# COUNT times kill -9 of any of three gateways and a janitor on MinIO, under writers by HTTP, and FLIGHT ones by Flight (FRAZIL_PYTHON has pyarrow).
-crash-fleet COUNT FLIGHT="":
-    tests/tools/minio.sh && FRAZIL_CRASH_COUNT={{COUNT}} FRAZIL_CRASH_FLIGHT={{FLIGHT}} cargo test --release --test blackbox a_fleet_under_kill_9 -- --nocapture
+# COUNT times kill -9 of any of three gateways and a janitor on MinIO, under writers by HTTP, of two tables at once, and FLIGHT ones by Flight.
+crash-fleet COUNT FLIGHT="1":
+    tests/tools/minio.sh && tests/tools/python.sh && FRAZIL_CRASH_COUNT={{COUNT}} FRAZIL_CRASH_FLIGHT={{FLIGHT}} cargo test --release --test blackbox a_fleet_under_kill_9 -- --nocapture
 
-# A loop that reads, processes and writes, and writes of two tables, under COUNT times kill -9.
+# The same, with members cut off from the store or from each other instead of killed.
+cut-fleet COUNT FLIGHT="1":
+    tests/tools/minio.sh && tests/tools/python.sh && FRAZIL_CRASH_COUNT={{COUNT}} FRAZIL_CRASH_FLIGHT={{FLIGHT}} cargo test --release --test blackbox a_fleet_that_is_cut_off -- --nocapture
+
+# A loop that reads, processes and writes, and writes of two tables, under COUNT times kill -9: of one process, and of two gateways on MinIO.
 exactly-once COUNT:
-    FRAZIL_EXACTLY_ONCE_COUNT={{COUNT}} cargo test --release --test blackbox exactly_once -- --nocapture
+    tests/tools/minio.sh && FRAZIL_EXACTLY_ONCE_COUNT={{COUNT}} cargo test --release --test blackbox exactly_once -- --nocapture
 
 # Each planted bug must be found by the simulation.
 mutants:

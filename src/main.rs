@@ -24,9 +24,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Buffers of all sizes come and go with every flush: glibc's allocator keeps what it cannot give back in one piece.
+/// Buffers of all sizes come and go with every flush, on other threads than they came from, and must be given back to the system
+/// while the load lasts (docs/decisions: connections and memory).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     cmd::run(cmd::Cli::parse())

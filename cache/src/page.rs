@@ -16,8 +16,9 @@ use bytes::{Bytes, BytesMut};
 use foyer::Code;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Bytes of a page: well below foyer's blocks, as an entry that is longer than a block is silently not written.
-pub(crate) const PAGE_BYTES: u64 = 1 << 20;
+/// Bytes of a page: an SSD reads it whole, so not much longer than a narrow column's part of a message; and well below foyer's
+/// blocks, as an entry that is longer than a block is silently not written.
+pub(crate) const PAGE_BYTES: u64 = 256 << 10;
 
 /// What a page takes in memory beside its bytes, about; and an extent.
 const PAGE_OVERHEAD_BYTES: usize = 384;
@@ -153,7 +154,7 @@ fn join(run: &[(u64, Bytes)]) -> (u64, Bytes) {
 
 /// Offsets within a page fit.
 fn index(offset: u64) -> usize {
-    usize::try_from(offset).expect("an offset within a page of 1 MiB")
+    usize::try_from(offset).expect("an offset within a page of 256 KiB")
 }
 
 impl Code for PageKey {

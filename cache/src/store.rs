@@ -54,7 +54,7 @@ pub enum Access<'a> {
 pub type Classify = Arc<dyn Fn(&Path, Access<'_>) -> Class + Send + Sync>;
 
 /// A read of more pages than this is passed on: it would only drive out others.
-const PAGES_MAX: u64 = 256;
+const PAGES_MAX: u64 = 1024;
 
 /// An object store that remembers what was read of another. Cheap to clone.
 #[derive(Clone)]

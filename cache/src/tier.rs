@@ -63,6 +63,8 @@ pub(crate) struct Tiers {
 struct Share {
     name: &'static str,
     pages: Pages,
+    /// About what can wait for the SSD without being dropped.
+    queue_bytes: usize,
     metrics: Metrics,
 }
 
@@ -157,10 +159,11 @@ impl Tiers {
     /// Writes down what is only in memory.
     pub(crate) async fn close(&self) {
         for share in [&self.hot, &self.scan] {
-            if let Pages::Hybrid(pages) = &share.pages
-                && let Err(error) = pages.close().await
-            {
-                tracing::warn!(%error, "the cache could not be written down; the next start begins with what is there");
+            if let Pages::Hybrid(pages) = &share.pages {
+                share.write_down(pages).await;
+                if let Err(error) = pages.close().await {
+                    tracing::warn!(%error, "the cache could not be written down; the next start begins with what is there");
+                }
             }
         }
     }
@@ -178,7 +181,7 @@ impl Share {
             .with_filter(move |key: &PageKey, page: &Page| page.weight(key) <= share_bytes)
             .with_event_listener(Arc::new(Evictions(size.name, metrics.clone())))
             .build();
-        Self { name: size.name, pages: Pages::Memory(pages), metrics: metrics.clone() }
+        Self { name: size.name, pages: Pages::Memory(pages), queue_bytes: 0, metrics: metrics.clone() }
     }
 
     async fn hybrid(
@@ -215,7 +218,30 @@ impl Share {
             .with_recover_mode(RecoverMode::Quiet)
             .build()
             .await?;
-        Ok(Self { name: size.name, pages: Pages::Hybrid(pages), metrics: metrics.clone() })
+        Ok(Self {
+            name: size.name,
+            pages: Pages::Hybrid(pages),
+            queue_bytes: buffer / 4,
+            metrics: metrics.clone(),
+        })
+    }
+
+    /// Writes the pages in memory to the SSD, no faster than it takes them: what its queue has no room for is dropped silently.
+    async fn write_down(&self, pages: &HybridCache<PageKey, Page>) {
+        loop {
+            let (mut left, mut went) = (self.queue_bytes, false);
+            let fits = |key: &PageKey, page: &Page| {
+                let goes = left > 0;
+                left = left.saturating_sub(page.weight(key));
+                went |= goes;
+                goes
+            };
+            pages.memory().flush_if(fits).await;
+            if !went {
+                return;
+            }
+            pages.storage().wait().await;
+        }
     }
 
     async fn get(&self, key: &PageKey) -> Option<(Page, &'static str)> {

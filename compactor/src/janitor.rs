@@ -17,7 +17,7 @@ use frazil_log::state::verdict::{Fate, Verdict};
 use tokio::sync::Mutex;
 
 use crate::metrics::Metrics;
-use crate::retention::Oldest;
+use crate::retention::{Counted, Oldest};
 use crate::sweep::Referenced;
 use crate::{pages, retention, rollup, sweep, trim};
 
@@ -88,6 +88,8 @@ pub(crate) struct Memory {
     pub(crate) referenced: BTreeMap<(Slot, Slot), Referenced>,
     /// When the first rows of each bucket arrived.
     pub(crate) oldest: BTreeMap<StreamKey, Oldest>,
+    /// How many bytes each bucket of a table with `retention.bytes` holds.
+    pub(crate) counted: BTreeMap<StreamKey, Counted>,
 }
 
 impl Janitor {
@@ -179,6 +181,7 @@ impl Janitor {
                 None => sweep::sweep(self, &mut memory, &mut report).await?,
             }
             memory.done = Some(*newest);
+            memory.counted.clear();
         }
         if moved_from.is_some() {
             return Ok(report);

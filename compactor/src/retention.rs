@@ -31,6 +31,16 @@ const SLACK_PART: u32 = 64;
 /// The store's clock may be ahead of the own one by this much.
 const CLOCK_SLACK: TimeMicros = 60_000_000;
 
+/// What is known of a bucket's bytes from an earlier round.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    /// The rows that were counted: from here,
+    from: Offset,
+    /// to here.
+    to: Offset,
+    bytes: u64,
+}
+
 /// What is known of a bucket from an earlier round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Oldest {
@@ -51,6 +61,7 @@ struct Kept {
 pub(crate) async fn expire(janitor: &Janitor, memory: &mut Memory, report: &mut Report) -> Result<()> {
     let tables: Vec<Table> = janitor.replica.fold().state.tables().by_name().cloned().collect();
     memory.oldest.retain(|key, _| tables.iter().any(|table| table.id == key.table));
+    memory.counted.retain(|key, _| tables.iter().any(|table| table.id == key.table));
     let mut now = None;
     let mut entries = Vec::new();
     for table in &tables {
@@ -61,7 +72,7 @@ pub(crate) async fn expire(janitor: &Janitor, memory: &mut Memory, report: &mut 
             by_age(janitor, memory, table, age, &mut now, &mut ends).await?;
         }
         if let Some(bytes) = options.retention_bytes {
-            by_bytes(janitor, table, bytes, &mut ends).await?;
+            by_bytes(janitor, memory, table, bytes, &mut ends).await?;
         }
         for kept in kept(table) {
             if let Some(to) = ends.get(&kept.key) {
@@ -150,10 +161,15 @@ async fn end_of_old(janitor: &Janitor, kept: &Kept, cutoff: TimeMicros) -> Resul
 
 async fn by_bytes(
     janitor: &Janitor,
+    memory: &mut Memory,
     table: &Table,
     bytes_min: u64,
     ends: &mut BTreeMap<StreamKey, Offset>,
 ) -> Result<()> {
+    let bytes_max = bytes_min.saturating_add(bytes_min / u64::from(SLACK_PART));
+    if counted(janitor, memory, table).await? <= bytes_max {
+        return Ok(());
+    }
     let mut buckets = BTreeMap::new();
     for kept in kept(table) {
         let from = ends.get(&kept.key).copied().unwrap_or(kept.from);
@@ -161,11 +177,38 @@ async fn by_bytes(
             buckets.insert(kept.key, janitor.replica.places(&kept.key, from..kept.next).await?);
         }
     }
-    if stored_bytes(buckets.values().flatten()) > bytes_min.saturating_add(bytes_min / u64::from(SLACK_PART))
-    {
+    if stored_bytes(buckets.values().flatten()) > bytes_max {
         ends.extend(beyond_bytes(&buckets, bytes_min));
     }
+    // Counted exactly now: the next round goes on from what it will be when these rows are gone.
+    for (key, places) in &buckets {
+        let from = ends.get(key).copied().or(places.first().map(|place| place.offsets.start));
+        let to = places.last().map(|place| place.offsets.end);
+        if let (Some(from), Some(to)) = (from, to) {
+            let left = places.iter().filter(|place| place.offsets.start >= from);
+            memory.counted.insert(*key, Counted { from, to, bytes: stored_bytes(left) });
+        }
+    }
     Ok(())
+}
+
+/// About how many bytes a table holds, at least: only the rows that came since an earlier round are looked at. Roll-ups change how
+/// long rows are, so all are counted anew once a checkpoint.
+async fn counted(janitor: &Janitor, memory: &mut Memory, table: &Table) -> Result<u64> {
+    let mut bytes = 0_u64;
+    for kept in kept(table) {
+        let known = memory.counted.entry(kept.key).or_default();
+        if known.from != kept.from || known.to > kept.next {
+            *known = Counted { from: kept.from, to: kept.from, bytes: 0 };
+        }
+        if known.to < kept.next {
+            let new = janitor.replica.places(&kept.key, known.to..kept.next).await?;
+            known.bytes = known.bytes.saturating_add(stored_bytes(new.iter()));
+            known.to = kept.next;
+        }
+        bytes = bytes.saturating_add(known.bytes);
+    }
+    Ok(bytes)
 }
 
 /// Says so in the log. A refusal means that another janitor was first, or a table went: the next round looks again.

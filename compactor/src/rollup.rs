@@ -20,7 +20,7 @@ use frazil_log::plan::rollup::{Run, Work, runs, work};
 use frazil_log::schema::Schema;
 use frazil_log::schema::arrow_form::arrow_field;
 use frazil_log::schema::options::Options;
-use frazil_log::segment::{BodyBuilder, SliceMeta, join};
+use frazil_log::segment::{BodyBuilder, SliceMeta};
 use frazil_log::state::tables::Table;
 use frazil_log::state::verdict::Verdict;
 use frazil_log::store::paths;
@@ -112,7 +112,7 @@ async fn write_run(
     let times = times.clone().min().zip(times.max());
     let reads = run.places.into_iter().map(|place| read_place(janitor, place, &fields, &schema));
     let batches: Vec<Vec<RecordBatch>> = stream::iter(reads).buffered(READS).try_collect().await?;
-    let batches = join(batches.into_iter().flatten().collect())?;
+    let batches: Vec<RecordBatch> = batches.into_iter().flatten().collect();
     let mut columns: Vec<i32> = written.columns.iter().map(|column| column.id).collect();
     columns.push(table.spec.pseudo.timestamp);
     let meta = SliceMeta {
@@ -127,7 +127,7 @@ async fn write_run(
         source: None,
     };
     segment.rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
-    segment.body.push(meta, &batches)?;
+    segment.body.push_joined(meta, &batches)?;
     Ok(())
 }
 

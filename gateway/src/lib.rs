@@ -5,7 +5,7 @@
 //! * what one side writes the other reads: [`consume::encode`] and [`produce::decode`] are each other's reverse;
 //! * bytes from the network never panic the process, and decode to a bounded amount of memory.
 //!
-//! Start reading at [`app`] (what the doors need), [`http`] and [`flight`], then [`service`] (what the doors open onto), [`produce`] and [`consume`]; problems are in
+//! Start reading at [`server`] (connections), [`app`] (what the doors need), [`http`] and [`flight`], then [`service`] (what the doors open onto), [`produce`] and [`consume`]; problems are in
 //! [`error`]; [`peers`] are other gateways.
 
 pub mod app;
@@ -17,5 +17,6 @@ pub mod memory;
 pub mod metrics;
 pub mod peers;
 pub mod produce;
+pub mod server;
 pub mod service;
 mod worker;

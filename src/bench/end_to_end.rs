@@ -23,6 +23,7 @@ use frazil_gateway::peers::grpc::GrpcTransport;
 use frazil_gateway::peers::message::{ProposeAnswer, ProposeRequest, TailRequest};
 use frazil_gateway::peers::transport::{Pushes, Transport, Unreachable};
 use frazil_gateway::produce::ingress::IngressOptions;
+use frazil_gateway::server;
 use frazil_gateway::service::{Gateway, Parts};
 use frazil_log::commit::index::PageCache;
 use frazil_log::env::Env;
@@ -143,7 +144,7 @@ async fn gateway(store: &Store, env: &Env, pushed: bool) -> anyhow::Result<Gatew
     });
     let options = http::Options { member: Some(Arc::new(gateway.clone())), ..http::Options::default() };
     let router = http::router(Arc::new(gateway.clone()), env, options);
-    env.spawn(async move { drop(http::serve(listener, router, std::future::pending()).await) });
+    env.spawn(server::serve(listener, router, std::future::pending()));
     Ok(gateway)
 }
 

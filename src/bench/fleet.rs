@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
+use frazil_log::store::Path;
 use parking_lot::Mutex;
 use reqwest::Client;
 use serde::Serialize;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::latency::{Latencies, Summary};
+use crate::store_args;
 
 /// The table, made by the first row.
 const ROWS: &str = "/v1/databases/default/tables/fleet/rows";
@@ -55,6 +57,10 @@ pub(crate) struct Run {
     pub(crate) puts_per_second: f64,
     /// Processor seconds a second of all of them.
     pub(crate) cpus: f64,
+    /// Flushes that the leader took and wrote.
+    pub(crate) handed_over: f64,
+    /// Flushes that were offered to the leader, and written by who had offered them.
+    pub(crate) handed_over_in_vain: f64,
     /// The longest pause between two acknowledgements after the leader was killed; none where nobody is left.
     pub(crate) leader_killed_pause_ms: Option<f64>,
     /// Requests that no gateway took, the leader's death included.
@@ -71,9 +77,24 @@ pub(crate) async fn measure(
     let mut runs = Vec::new();
     for (index, size) in sizes.iter().enumerate() {
         let store = format!("{}/fleet-{}-{index}-{size}", store.trim_end_matches('/'), std::process::id());
-        runs.push(measure_one(&store, *size, run, rate).await?);
+        let measured = tokio::select! {
+            biased;
+            _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+            measured = measure_one(&store, *size, run, rate) => measured,
+        };
+        let removed = remove(&store).await.with_context(|| format!("removing what lies below {store}"));
+        runs.push(measured?);
+        removed?;
     }
     Ok(Report { store: store.to_owned(), rate, runs })
+}
+
+/// Everything that a fleet wrote; of a local store also the directories.
+async fn remove(url: &str) -> anyhow::Result<()> {
+    if let Some(directory) = store_args::directory(url) {
+        return Ok(std::fs::remove_dir_all(directory)?);
+    }
+    Ok(super::remove_below(&store_args::open_or_create(url)?, &Path::default()).await?)
 }
 
 async fn measure_one(store: &str, size: usize, run: Duration, rate: f64) -> anyhow::Result<Run> {
@@ -81,10 +102,10 @@ async fn measure_one(store: &str, size: usize, run: Duration, rate: f64) -> anyh
     let first = format!("{ROWS}?create=true");
     fleet.clients().send(0, &first, "[{\"id\":0}]").await.context("the first row")?;
     fleet.clients().load(WARM_UP, rate).await?;
-    let (puts, cpu, began) = (fleet.puts().await?, fleet.cpu_seconds()?, Instant::now());
+    let (counts, cpu, began) = (fleet.counts().await?, fleet.cpu_seconds()?, Instant::now());
     let heard = fleet.clients().load(run, rate).await?;
     let seconds = began.elapsed().as_secs_f64();
-    let (puts, cpu) = (fleet.puts().await? - puts, fleet.cpu_seconds()? - cpu);
+    let (counts, cpu) = (fleet.counts().await? - counts, fleet.cpu_seconds()? - cpu);
     let ack = heard.summary()?;
     let (mut failed, mut pause) = (ack.failed, None);
     if size > 1 {
@@ -100,11 +121,34 @@ async fn measure_one(store: &str, size: usize, run: Duration, rate: f64) -> anyh
     Ok(Run {
         gateways: size,
         ack,
-        puts_per_second: puts / seconds,
+        puts_per_second: counts.puts / seconds,
         cpus: cpu / seconds,
+        handed_over: counts.handed_over,
+        handed_over_in_vain: counts.handed_over_in_vain,
         leader_killed_pause_ms: pause,
         failed,
     })
+}
+
+/// What the gateways of a fleet counted together.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    /// PUTs that were sent, whatever came of them.
+    puts: f64,
+    handed_over: f64,
+    handed_over_in_vain: f64,
+}
+
+impl std::ops::Sub for Counts {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            puts: self.puts - before.puts,
+            handed_over: self.handed_over - before.handed_over,
+            handed_over_in_vain: self.handed_over_in_vain - before.handed_over_in_vain,
+        }
+    }
 }
 
 /// Processes of this binary; killed when dropped.
@@ -152,17 +196,23 @@ impl Fleet {
         Clients { http: self.http.clone(), urls, heard: Arc::default() }
     }
 
-    /// PUTs that were sent, whatever came of them.
-    async fn puts(&self) -> anyhow::Result<f64> {
-        let mut puts = 0.0;
+    async fn counts(&self) -> anyhow::Result<Counts> {
+        let mut counts = Counts::default();
         for member in &self.members {
             let page = self.http.get(format!("{}/metrics", member.url)).send().await?.text().await?;
-            let lines = page.lines().filter(|line| {
-                line.starts_with("frazil_store_requests_total") && line.contains("op=\"put\"")
-            });
-            puts += lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>();
+            for line in page.lines() {
+                let value =
+                    || line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0);
+                if line.starts_with("frazil_store_requests_total") && line.contains("op=\"put\"") {
+                    counts.puts += value();
+                } else if line.starts_with("frazil_handed_over_total") && line.contains("\"folded\"") {
+                    counts.handed_over += value();
+                } else if line.starts_with("frazil_handed_over_total") {
+                    counts.handed_over_in_vain += value();
+                }
+            }
         }
-        Ok(puts)
+        Ok(counts)
     }
 
     fn cpu_seconds(&self) -> anyhow::Result<f64> {

@@ -26,9 +26,13 @@ const KEYS_AT_ONCE: usize = 10_000;
 
 /// Removes all objects of a database that a measurement made.
 async fn remove(store: &Store, database: &Name) -> frazil_log::Result<()> {
-    let prefix = Path::from(database.as_str());
+    remove_below(store, &Path::from(database.as_str())).await
+}
+
+/// Removes all objects below a prefix.
+async fn remove_below(store: &Store, prefix: &Path) -> frazil_log::Result<()> {
     loop {
-        let listed = store.list(&prefix, None, KEYS_AT_ONCE).await?;
+        let listed = store.list(prefix, None, KEYS_AT_ONCE).await?;
         if listed.is_empty() {
             return Ok(());
         }

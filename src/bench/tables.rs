@@ -1,10 +1,12 @@
 //! Many tables in one database, many of them written each second; then a start.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use arrow::array::{Int64Array, RecordBatch};
+use frazil_gateway::consume::reader::{OutputColumn, ReadRequest, read};
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::metrics::Metrics;
 use frazil_gateway::produce::flush::{Act, BucketRows};
@@ -29,6 +31,13 @@ use super::latency::{Latencies, Summary};
 
 /// Tables that one request creates.
 const CREATED_AT_ONCE: u64 = 500;
+
+/// Requests that write to the table that is read after the start, each to a slot of its own.
+const RARE_SLICES: u64 = 3;
+
+/// More than it holds.
+const READ_ROWS_MAX: usize = 1_000;
+const READ_BYTES_MAX: u64 = 1 << 20;
 
 /// How long a request may take.
 const DEADLINE: Duration = Duration::from_secs(25);
@@ -69,6 +78,10 @@ pub(crate) struct Measured {
     pub(crate) ready_seconds: f64,
     /// Requests sent meanwhile.
     pub(crate) ready_requests: u64,
+    /// Requests of a read of a table that was written once, before all that: after the start, to the confirmed tail.
+    pub(crate) rare_requests: u64,
+    /// The slices in which its rows lie.
+    pub(crate) rare_slices: u64,
 }
 
 /// Measures, and removes what it wrote.
@@ -95,7 +108,11 @@ async fn measure_in(store: &Store, database: &Name, env: &Env, options: Options)
     env.spawn(async move { checkpointing.keep_checkpointing(incarnation, true).await });
     let spec =
         build(&TableRequest { columns: Some("id BIGINT NOT NULL".to_owned()), ..TableRequest::default() })?;
-    create_tables(&ingress, env, &spec, options.tables).await?;
+    create_tables(&ingress, env, &spec, options.tables + 1).await?;
+    let rare = TableId(options.tables + 1);
+    for _ in 0..RARE_SLICES {
+        write_one(&ingress, &spec, rare).await?;
+    }
 
     let (begun, slots_before) = (Instant::now(), replica.next());
     let ack = write(&ingress, &spec, options).await?;
@@ -111,7 +128,12 @@ async fn measure_in(store: &Store, database: &Name, env: &Env, options: Options)
     let (requests, begun) = (store.metrics().requests_total(), Instant::now());
     let again = open().await?;
     let ready = begun.elapsed();
+    let ready_requests = store.metrics().requests_total() - requests;
     anyhow::ensure!(again.fold().folded() == replica.fold().folded(), "the start folded to another state");
+    again.warm_index().await;
+    let requests_before_read = store.metrics().requests_total();
+    read_all(&again, rare).await?;
+    let rare_requests = store.metrics().requests_total() - requests_before_read;
     Ok(Measured {
         store: store.description().to_owned(),
         tables: options.tables,
@@ -123,7 +145,9 @@ async fn measure_in(store: &Store, database: &Name, env: &Env, options: Options)
         state_bytes,
         state_encoded_in_seconds: state_encoded_in.as_secs_f64(),
         ready_seconds: ready.as_secs_f64(),
-        ready_requests: store.metrics().requests_total() - requests,
+        ready_requests,
+        rare_requests,
+        rare_slices: RARE_SLICES,
     })
 }
 
@@ -174,6 +198,23 @@ async fn write_one(ingress: &Ingress, spec: &TableSpec, table: TableId) -> anyho
     Ok(sent.elapsed())
 }
 
+/// Reads a table as a consumer does: to the tail, which is confirmed for it.
+async fn read_all(replica: &Replica, table: TableId) -> anyhow::Result<()> {
+    replica.confirm_tail().await?;
+    let known = replica.fold().state.tables().live(table).cloned();
+    let request = ReadRequest {
+        from: BTreeMap::from([(Bucket(0), 0)]),
+        columns: vec![OutputColumn::User(0)],
+        rows_max: READ_ROWS_MAX,
+        bytes_max: READ_BYTES_MAX,
+        filter: None,
+    };
+    let known = known.ok_or_else(|| anyhow!("the table that is read is gone"))?;
+    let page = read(replica, &TailRing::new(0, TailMetrics::default()), &known, &request).await?;
+    anyhow::ensure!(page.rows as u64 == RARE_SLICES, "a table of {RARE_SLICES} rows has {}", page.rows);
+    Ok(())
+}
+
 async fn submit(ingress: &Ingress, acts: Vec<Act>) -> anyhow::Result<()> {
     let deadline = Instant::now() + DEADLINE;
     let request = Request { bytes: 256 * acts.len(), acts, producer: None, request_hash: 0, deadline };
@@ -194,9 +235,10 @@ mod tests {
         let measured = measure(&store, options).await.unwrap();
         assert_eq!((measured.ack.count, measured.ack.failed), (200, 0));
         assert_eq!(
-            measured.names, 203,
-            "the log's beginning, two requests that created, two hundred that wrote"
+            measured.names, 206,
+            "the log's beginning, two requests that created, three and two hundred that wrote"
         );
+        assert!(measured.rare_requests >= measured.rare_slices, "nothing was read: {measured:?}");
         assert!(measured.state_bytes > 700 * 50 && measured.ready_requests > 0, "{measured:?}");
     }
 }

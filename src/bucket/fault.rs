@@ -104,6 +104,14 @@ impl Fault {
                     body: &body,
                 };
                 let words = match (said.code, said.message) {
+                    // Such as moto's, which calls the answer about versioning by another name.
+                    ("", "") if raw.status().is_success() => {
+                        format!(
+                            "status {}, but the answer is not in S3's form: {}",
+                            said.status,
+                            chain(&error)
+                        )
+                    }
                     ("", "") => format!("status {}", said.status),
                     (code, message) => format!("{} {code}: {message}", said.status),
                 };

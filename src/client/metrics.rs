@@ -30,6 +30,18 @@ impl Metrics {
         Self { samples: lines.filter_map(sample).collect() }
     }
 
+    /// What was counted since an earlier scrape. One that is lower began anew: all of it counts. Gauges come to nonsense.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let known: BTreeMap<_, _> =
+            earlier.samples.iter().map(|sample| ((&sample.name, &sample.labels), sample.value)).collect();
+        let grown = self.samples.iter().map(|sample| {
+            let before = known.get(&(&sample.name, &sample.labels)).copied().unwrap_or(0.0);
+            let value = if sample.value >= before { sample.value - before } else { sample.value };
+            Sample { value, ..sample.clone() }
+        });
+        Self { samples: grown.collect() }
+    }
+
     /// The samples of a name: the labels and the value of each.
     pub(crate) fn of<'m>(
         &'m self,

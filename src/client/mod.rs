@@ -30,6 +30,8 @@ pub(crate) use failure::{Failure, Problem};
 pub(crate) use names::{DATABASE_DEFAULT, TableName};
 pub(crate) use position::Position;
 
+use crate::output::Format;
+
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -73,6 +75,23 @@ pub(crate) fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> an
     // A thread that waits for standard input must not hold up the end.
     runtime.shutdown_background();
     outcome.or_else(|error| if is_broken_pipe(&error) { Ok(ExitCode::SUCCESS) } else { Err(error) })
+}
+
+/// [Runs](run) a command about objects: with its gateway, and the form in which it prints.
+///
+/// # Errors
+/// Those of the command, and when the gateway's address or token cannot be one.
+pub(crate) fn run_on<F>(
+    common: &ObjectArgs,
+    command: impl FnOnce(Client, Format) -> F,
+) -> anyhow::Result<ExitCode>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    run(async {
+        command(Client::new(&common.endpoint)?, common.output).await?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -49,16 +49,14 @@ enum Verb {
 /// # Errors
 /// What the gateway says, or that none answers.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    client::run(async {
-        let client = Client::new(&args.common.endpoint)?;
-        let format = args.common.output;
+    client::run_on(&args.common, async |client, format| {
         match args.verb {
             Verb::Create { name } => create(&client, format, &name).await?,
             Verb::List => list(&client, format).await?,
             Verb::Describe { name } => describe(&client, format, &name).await?,
             Verb::Drop { name } => drop_database(&client, format, &name).await?,
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     })
 }
 

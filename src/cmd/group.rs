@@ -87,9 +87,7 @@ enum Verb {
 /// # Errors
 /// What the gateway says, or that none answers.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    client::run(async {
-        let client = Client::new(&args.common.endpoint)?;
-        let format = args.common.output;
+    client::run_on(&args.common, async |client, format| {
         match args.verb {
             Verb::List { database, prefix } => list(&client, format, &database, &prefix).await?,
             Verb::Get { group } => get(&client, format, &group).await?,
@@ -102,7 +100,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
                 _ => delete(&client, format, &group).await?,
             },
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     })
 }
 

@@ -43,7 +43,7 @@ enum Command {
     Bucket(bucket::Args),
     /// Create, list, describe and drop databases
     Database(database::Args),
-    /// Create, list, describe and drop tables
+    /// Create, list, describe, alter, drop and restore tables
     Table(table::Args),
     /// List, show, store and reset the positions of groups of consumers
     Group(group::Args),
@@ -59,6 +59,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Say how a gateway and its store are doing
     Status(status::Args),
+    /// Show what a gateway does now, again and again
+    Top(status::top::Args),
     /// Requests and bytes to dollars a month: of a gateway, a store, or a load in words
     Cost(cost::Args),
     /// Measure, next to the raw store in the same run
@@ -83,6 +85,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Status(args) => status::run(args),
+        Command::Top(args) => status::top::run(args),
         Command::Cost(args) => cost::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Completions(args) => completions::run(args),

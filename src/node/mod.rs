@@ -20,6 +20,7 @@ use frazil_gateway::peers::grpc::GrpcTransport;
 use frazil_gateway::peers::transport::Transport;
 use frazil_gateway::produce::accumulator::Limits;
 use frazil_gateway::produce::ingress::IngressOptions;
+use frazil_gateway::server;
 use frazil_gateway::service::{Database, Gateway, Parts};
 use frazil_log::commit::committer::{Committer, CommitterOptions, HedgeOptions};
 use frazil_log::commit::replica::Replica;
@@ -167,7 +168,7 @@ pub async fn gateway(
     };
     let router = http::router(Arc::new(gateway.clone()), &env, options);
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(http::serve(listener, router, until(stopped)));
+    let server = tokio::spawn(server::serve(listener, router, until(stopped)));
     let database = match gateway.start().await {
         Ok(database) => database,
         Err(error) => return Ok(refuse(&settings.store, &error)),
@@ -272,7 +273,7 @@ async fn serve_aside(settings: &Settings, registry: Registry) -> anyhow::Result<
     let address = listener.local_addr()?;
     settings.check_exposure(address)?;
     let router = http::aside(Arc::new(registry), settings.token.clone());
-    drop(tokio::spawn(http::serve(listener, router, std::future::pending())));
+    drop(tokio::spawn(server::serve(listener, router, std::future::pending())));
     Ok(Some(address))
 }
 

@@ -11,6 +11,9 @@ use crate::table;
 
 /// By the second minute whatever a start sets going has come to rest.
 const SETTLES_WITHIN: Duration = Duration::from_secs(120);
+
+/// What three of them may use in a second: one in a hundred of one processor.
+const IDLE_CPU_MAX: Duration = Duration::from_millis(10);
 const REQUESTS: &str = "frazil_store_requests";
 
 #[tokio::test]
@@ -34,6 +37,53 @@ async fn an_idle_process_asks_nothing_of_the_store() {
     }
     let rows = frazil.http.get(&format!("{}/rows", table("leaves"))).await.ok(200);
     assert_eq!(rows.as_array().map(Vec::len), Some(1), "it still answers");
+}
+
+#[tokio::test]
+async fn idle_gateways_that_know_each_other_ask_nothing_and_rest() {
+    let flat = setting("FRAZIL_IDLE_SECONDS")
+        .map_or(6, |seconds| seconds.parse().expect("FRAZIL_IDLE_SECONDS is a number"));
+    let store = Store::minio().await;
+    let mut fleet = Vec::new();
+    for _ in 0..3 {
+        fleet.push(Frazil::gateway(&store).await);
+    }
+    let rows = format!("{}/rows", table("leaves"));
+    fleet[0].http.post(&format!("{rows}?create=true"), r#"[{"id":1}]"#).await.ok(200);
+    for n in 0..12 {
+        fleet[n % 3].http.post(&rows, r#"[{"id":2}]"#).await.ok(200);
+        fleet[n % 3].http.get(&format!("{rows}?limit=1")).await.ok(200);
+    }
+    let sum = async |metric: &str| {
+        let mut sum = 0.0;
+        for gateway in &fleet {
+            sum += gateway.metric(metric, "").await;
+        }
+        sum
+    };
+    assert!(
+        sum("frazil_handed_over_total").await >= 1.0,
+        "they do not know each other: the test shows nothing"
+    );
+    let used = || fleet.iter().map(Frazil::cpu_time).sum::<Duration>();
+    let (mut requests, deadline) = (sum(REQUESTS).await, Instant::now() + SETTLES_WITHIN);
+    loop {
+        let before = used();
+        sleep(Duration::from_secs(flat)).await;
+        let spent = used().saturating_sub(before);
+        let now = sum(REQUESTS).await;
+        if now.total_cmp(&requests).is_eq()
+            && spent <= IDLE_CPU_MAX * u32::try_from(flat).expect("seconds are few")
+        {
+            break;
+        }
+        let asked = now - requests;
+        assert!(
+            Instant::now() < deadline,
+            "{asked} requests in the last {flat} s, {spent:?} of processor time"
+        );
+        requests = now;
+    }
 }
 
 #[tokio::test]

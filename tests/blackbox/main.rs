@@ -18,14 +18,14 @@ mod flight;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
+mod keeping;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
-#[cfg(test)]
-mod trim;
 #[cfg(test)]
 mod two_gateways;
 #[cfg(test)]

@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 
+from atomic import AtomicWriter
 from journal import History, Journal, drop_torn_line
 from readers import Follower, verify
 from wire import ATTEMPT_TIMEOUT_S, Client
@@ -39,7 +40,10 @@ class Run:
         self.counts = {}
         self.lock = threading.Lock()
         self.stop = threading.Event()
-        self.base = f"/v1/databases/{options.database}/tables/{options.table}"
+        database = f"/v1/databases/{options.database}"
+        self.second = options.table + "_too"  # the other table of atomic writes
+        self.base, self.base_of_second = (f"{database}/tables/{table}" for table in (options.table, self.second))
+        self.write = f"{database}/write"
 
     def violated(self, words):
         with self.lock:
@@ -54,13 +58,19 @@ class Run:
         return Client(self.options.url, self.options.token)
 
 
-def ensure_table(run):
+def ensure_tables(run):
+    ensure_table(run, run.base, run.options.buckets)
+    if run.header.get("atomic"):
+        ensure_table(run, run.base_of_second, 1)
+
+
+def ensure_table(run, base, buckets):
     client, deadline = run.client(), time.monotonic() + run.options.settle
-    body = json.dumps({"columns": COLUMNS, "buckets": run.options.buckets}).encode()
+    body = json.dumps({"columns": COLUMNS, "buckets": buckets}).encode()
     last = "nothing was tried"
     while time.monotonic() < deadline:
         try:
-            answer = client.request(run.options.url[0], "PUT", run.base, body)
+            answer = client.request(run.options.url[0], "PUT", base, body)
             if answer.status in (200, 201):
                 return
             last = answer.brief()
@@ -69,7 +79,7 @@ def ensure_table(run):
         except (OSError, http.client.HTTPException) as error:
             last = repr(error)
         time.sleep(0.1)
-    sys.exit(f"cannot ensure the table {run.options.table}: {last}")
+    sys.exit(f"cannot ensure {base}: {last}")
 
 
 def start_run(options, path):
@@ -81,6 +91,8 @@ def start_run(options, path):
             return Run(options, history.header, Journal(path)), history
     journal = Journal(path)
     header = {"kind": "run", "run": os.urandom(6).hex(), "rows_per_request": options.rows_per_request, "no_refusals": options.no_refusals}
+    first = options.writers + 1 + options.flight
+    header["atomic"] = list(range(first, first + options.atomic))
     journal.add(header)
     return Run(options, header, journal), History(path)
 
@@ -97,6 +109,8 @@ def write(run, history):
         first = run.options.writers + 1
         for n in range(first, first + run.options.flight):
             writers.append(FlightWriter(run, n, history.next_seq(n), may_have_been_sent=True))
+    for n in run.header.get("atomic", []):
+        writers.append(AtomicWriter(run, n, history.next_seq(n), may_have_been_sent=True))
     if not resumed:
         for writer in writers:
             writer.may_have_been_sent = False
@@ -116,7 +130,7 @@ def write(run, history):
 
 def run_all(options, path):
     run, history = start_run(options, path)
-    ensure_table(run)
+    ensure_tables(run)
     follower = Follower(run)
     following = threading.Thread(target=follower.follow, daemon=True)
     following.start()
@@ -136,6 +150,7 @@ def parse_arguments(arguments):
     parser.add_argument("--buckets", type=int, default=1, help="of the table, when it is made")
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--flight", type=int, default=0, help="so many more writers, by Arrow Flight (needs pyarrow)")
+    parser.add_argument("--atomic", type=int, default=0, help="so many more writers of atomic writes: each request to two tables")
     parser.add_argument("--plain", action="store_true", help="one more writer, without producer headers")
     parser.add_argument("--seconds", type=float, help="how long to write (default 20)")
     parser.add_argument("--requests", type=int, help="how many requests each writer sends, in place of --seconds")
@@ -163,7 +178,7 @@ def main(arguments):
             history = History(path)
             return verify(Run(options, history.header, None), history, None)
         run, history = start_run(options, path)
-        ensure_table(run)
+        ensure_tables(run)
         write(run, history)
         print(f"{run.counts.get('rows acked', 0)} rows acked; verify them with: check.py verify --journal {path}")
         return 1 if run.violations else 0

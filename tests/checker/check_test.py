@@ -27,6 +27,7 @@ class FakeLog:
     def __init__(self, fault, unreliable):
         self.fault, self.unreliable = fault, unreliable
         self.rows, self.producers, self.slot = [], {}, 0
+        self.second = []  # the other table of atomic writes, without faults but one
         self.lock = threading.Lock()
         self.chance = random.Random(7)
         self.requests = 0
@@ -54,6 +55,26 @@ class FakeLog:
             verdicts[seq] = (status, document)
             self.producers[name] = (seq, verdicts)
         return status, document
+
+    def write(self, tables, expected, producer):
+        """An atomic write: the same rows to both tables."""
+        (name, rows), (other, others) = ((table, part["rows"]) for table, part in tables.items())
+        query = {"expected_offset": expected[other]["0"]} if expected else {}
+        if any(not isinstance(row["i"], int) for row in others):
+            if self.fault == "writes one table of a refused request":
+                self.rows.extend(rows)
+            return 422, {"retry": "never", "outcome": "not-committed"}
+        status, document = self.produce(rows, query, producer)
+        if status != 200:
+            return status, document
+        place = dict(document["buckets"][0])
+        if not document["duplicate"] and not (self.fault == "writes one table of two" and self.now_and_then()):
+            place.update(start=len(self.second), end=len(self.second) + len(rows))
+            self.second.extend(rows)
+            document["beside"] = place
+        halves = ((name, document["buckets"]), (other, [document.get("beside", place)]))
+        told = {table: {"rows": len(rows), "buckets": buckets} for table, buckets in halves}
+        return 200, {"rows": 2 * len(rows), "slot": document["slot"], "duplicate": document["duplicate"], "tables": told}
 
     def commit(self, rows, query):
         start = len(self.rows)
@@ -104,14 +125,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         log = self.server.log
-        rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
         seq = self.headers.get("Producer-Seq")
         with log.lock:
             before, after = log.chance.random(), log.chance.random()
             if log.unreliable and before < 0.05:
                 return self.answer(503, {"retry": "after", "outcome": "not-committed"}, [("Retry-After", "0")])
-            status, document = log.produce(rows, query, (self.headers.get("Producer-Id"), None if seq is None else int(seq)))
+            producer = (self.headers.get("Producer-Id"), None if seq is None else int(seq))
+            if self.path.endswith("/write"):
+                status, document = log.write(body["tables"], body.get("expected_offset"), producer)
+            else:
+                status, document = log.produce(body, query, producer)
         if log.unreliable and after < 0.05:
             self.close_connection = True
             return self.connection.close()
@@ -123,13 +148,15 @@ class Handler(BaseHTTPRequestHandler):
         log = self.server.log
         parts = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(parts.query))
+        second = "_too/" in parts.path
         with log.lock:
-            end = log.end(self.server.turn)
+            rows = log.second if second else log.rows
+            end = len(rows) if second else log.end(self.server.turn)
             if parts.path.endswith("/offsets"):
                 return self.answer(200, {"buckets": [{"bucket": 0, "earliest": 0, "latest": end}]})
             start = 0 if query["from"] == "earliest" else int(query["from"].split(":")[-1])
             stop = min(end, start + int(query["limit"]))
-            found = [dict(log.rows[o], __bucket=0, __offset=o) for o in range(start, stop) if log.rows[o] is not None]
+            found = [dict(rows[o], __bucket=0, __offset=o) for o in range(start, stop) if rows[o] is not None]
             return self.answer(200, found, [("Frazil-Next", f"0:{stop}"), ("Frazil-Caught-Up", str(stop == end).lower())])
 
 
@@ -157,8 +184,8 @@ class CheckTest(unittest.TestCase):
         self.assertEqual(code, 0, (lines, errors))
         self.assertRegex(lines[-1], GOOD_LAST_LINE)
 
-    def assert_found(self, fault, words):
-        code, lines, _ = check(fault, unreliable=fault == "forgets a producer")
+    def assert_found(self, fault, words, arguments=("--requests", "60")):
+        code, lines, _ = check(fault, unreliable=fault == "forgets a producer", arguments=arguments)
         self.assertEqual(code, 1, lines)
         self.assertNotRegex(lines[-1], GOOD_LAST_LINE)
         self.assertIn(words, "\n".join(lines))
@@ -168,6 +195,13 @@ class CheckTest(unittest.TestCase):
 
     def test_lost_answers_refusals_and_unknown_outcomes_pass(self):
         self.assert_good(check(unreliable=True, arguments=("--requests", "80", "--plain")))
+
+    def test_atomic_writes_pass(self):
+        self.assert_good(check(unreliable=True, arguments=("--requests", "60", "--writers", "1", "--atomic", "2")))
+
+    def test_an_atomic_write_in_part(self):
+        for fault in ("writes one table of two", "writes one table of a refused request"):
+            self.assert_found(fault, "in part", ("--requests", "60", "--writers", "1", "--atomic", "2"))
 
     def test_nothing_acked_is_no_success(self):
         code, lines, _ = check(arguments=("--requests", "0"))

@@ -1,5 +1,6 @@
 """The journal: one JSON object a line, each on disk before the writer goes on."""
 
+import copy
 import json
 import os
 import threading
@@ -32,6 +33,7 @@ class History:
     def __init__(self, path):
         self.header = None
         self.acked = {}  # (writer, seq) -> buckets of the answer, or None
+        self.beside = {}  # the same in the second table, of atomic writes
         self.refused = set()
         self.maybe = set()
         with open(path, "rb") as file:
@@ -43,12 +45,20 @@ class History:
                 self.header = entry
             elif entry["kind"] == "ack":
                 self.acked[key] = entry["buckets"]
+                if "beside" in entry:
+                    self.beside[key] = entry["beside"]
                 self.maybe.discard(key)
             elif entry["kind"] == "refused":
                 self.refused.add(key)
                 self.maybe.discard(key)
             elif entry["kind"] == "sent":
                 self.maybe.add(key)
+
+    def of_second_table(self):
+        """What the second table must hold: what atomic writes were acknowledged, and nothing that was refused."""
+        history = copy.copy(self)
+        history.acked = self.beside
+        return history
 
     def next_seq(self, writer):
         seqs = [seq for (of, seq) in self.acked.keys() | self.refused if of == writer and seq >= 0]

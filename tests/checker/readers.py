@@ -52,8 +52,8 @@ def add_page(seen, rows):
         seen[place] = what
 
 
-def offsets(client, run, url, deadline):
-    answer = client.read(url, run.base + "/offsets", deadline)
+def offsets(client, base, url, deadline):
+    answer = client.read(url, base + "/offsets", deadline)
     if answer.status != 200:
         raise Violation(f"GET offsets at {url}: {answer.brief()}")
     return {b["bucket"]: (b["earliest"], b["latest"]) for b in answer.json()["buckets"]}
@@ -63,18 +63,18 @@ def parse_position(text):
     return {int(part.split(":")[0]): int(part.split(":")[1]) for part in text.split(",") if part}
 
 
-def read_all(run, url, deadline):
+def read_all(run, base, url, deadline):
     """Everything from earliest, through one URL: {(bucket, offset): (run, writer, seq, i)} and the offsets that bound it."""
     client, seen, position = run.client(), {}, "earliest"
     while True:
-        path = f"{run.base}/rows?format=json&columns=*,__bucket,__offset&limit={PAGE_ROWS}&from={position}"
+        path = f"{base}/rows?format=json&columns=*,__bucket,__offset&limit={PAGE_ROWS}&from={position}"
         answer = client.read(url, path, deadline)
         if answer.status != 200:
             raise Violation(f"consume from={position} at {url}: {answer.brief()}")
         add_page(seen, answer.json())
         position = answer.headers["Frazil-Next"]
         if answer.headers.get("Frazil-Caught-Up", "").lower() == "true":
-            bounds = offsets(client, run, url, deadline)
+            bounds = offsets(client, base, url, deadline)
             reached = parse_position(position)
             if all(reached.get(bucket, 0) == latest for bucket, (_, latest) in bounds.items()):
                 return seen, bounds
@@ -120,6 +120,15 @@ def judge(history, seen, bounds, result):
     judge_acks(history, places, result)
 
 
+def judge_atomic(history, seen, of_second, result):
+    """Both tables' rows of a request, or none."""
+    run, atomic = history.header["run"], set(history.header["atomic"])
+    rows, beside = ({what for what in table.values() if what[0] == run and what[1] in atomic} for table in (seen, of_second))
+    for words, alone in (("the first", rows - beside), ("the second", beside - rows)):
+        if alone:
+            result.say(f"in part: {len(alone)} rows of atomic writes are in {words} table alone, such as {sorted(alone)[:3]}")
+
+
 def judge_acks(history, places, result):
     wanted_rows = history.header["rows_per_request"]
     for (writer, seq), buckets in sorted(history.acked.items()):
@@ -141,10 +150,16 @@ def verify(run, history, followed):
     first = None
     for url in run.options.url:
         try:
-            seen, bounds = read_all(run, url, time.monotonic() + run.options.settle)
+            deadline = time.monotonic() + run.options.settle
+            seen, bounds = read_all(run, run.base, url, deadline)
+            if history.header.get("atomic"):
+                of_second, bounds_of_second = read_all(run, run.base_of_second, url, deadline)
+                judge_atomic(history, seen, of_second, result)
             if first is None:
                 first = seen
                 judge(history, seen, bounds, result)
+                if history.header.get("atomic"):
+                    judge(history.of_second_table(), of_second, bounds_of_second, result)
             elif seen != first:
                 differing = [place for place in set(seen) | set(first) if seen.get(place) != first.get(place)]
                 result.say(f"{url} shows other rows than {run.options.url[0]} at {sorted(differing)[:5]}")

@@ -68,7 +68,8 @@ class Writer:
             self.run.count("requests refused as they should be")
         else:
             ack = self.checked_ack(answer, attempts)
-            self.run.journal.add({"kind": "ack", **key, "slot": ack["slot"], "buckets": ack["buckets"]})
+            beside = {"beside": ack["beside"]} if "beside" in ack else {}
+            self.run.journal.add({"kind": "ack", **key, "slot": ack["slot"], "buckets": ack["buckets"], **beside})
             self.run.count("requests acked")
             self.run.count("rows acked", ack["rows"])
             if is_read_back(self.seq) and ack["buckets"]:

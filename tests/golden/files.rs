@@ -142,28 +142,19 @@ fn with_groups(mut state: State) -> State {
     state
 }
 
-/// A checkpoint of a state.
+/// A checkpoint of a state, with three pages.
 fn checkpoint(state: &State) -> Vec<u8> {
     let page = |from, to, level| PageRef { from, to, level, bytes: 1000 + to };
-    let (slot, state_bytes) = (state.next(), state.encode());
-    let header = CheckpointHeader {
-        log_uuid: objects::LOG,
-        slot,
-        log_hash: state.log_hash(),
-        version: "0.1.0".into(),
-        state_bytes: state_bytes.len() as u64,
-        list_bytes: 0,
-    };
-    let pages = vec![page(0, 8, 1), page(8, 11, 0), page(11, slot, 0)];
-    Checkpoint { header, features: state.features(), state: state_bytes, pages }
-        .seal()
-        .expect("within its limits")
-        .to_vec()
+    checkpoint_with(state, vec![page(0, 8, 1), page(8, 11, 0), page(11, state.next(), 0)])
 }
 
 /// A checkpoint of a state with older schemas and rows that expired.
 fn amended_checkpoint() -> Vec<u8> {
     let state = log::amended();
+    checkpoint_with(&state, vec![PageRef { from: 0, to: state.next(), level: 0, bytes: 1000 }])
+}
+
+fn checkpoint_with(state: &State, pages: Vec<PageRef>) -> Vec<u8> {
     let (slot, state_bytes) = (state.next(), state.encode());
     let header = CheckpointHeader {
         log_uuid: objects::LOG,
@@ -173,7 +164,6 @@ fn amended_checkpoint() -> Vec<u8> {
         state_bytes: state_bytes.len() as u64,
         list_bytes: 0,
     };
-    let pages = vec![PageRef { from: 0, to: slot, level: 0, bytes: 1000 }];
     let checkpoint = Checkpoint { header, features: state.features(), state: state_bytes, pages };
     checkpoint.seal().expect("within its limits").to_vec()
 }

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::http::Http;
@@ -31,6 +33,7 @@ pub(crate) struct Frazil {
     url: String,
     pub(crate) http: Http,
     pub(crate) started_in: Duration,
+    _directory: Option<Arc<TempDir>>,
 }
 
 /// How a serving process is started.
@@ -42,6 +45,7 @@ pub(crate) struct Start {
     listen: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    directory: Option<Arc<TempDir>>,
 }
 
 /// What a command that ran to its end left.
@@ -62,6 +66,7 @@ impl Start {
             listen: "127.0.0.1:0".to_owned(),
             arguments: Vec::new(),
             environment: store.environment.clone(),
+            directory: store.directory.clone(),
         }
     }
 
@@ -125,7 +130,7 @@ impl Start {
             if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}; {}", process.words())) }
         })
         .await;
-        Frazil { process, url, http, started_in: since.elapsed() }
+        Frazil { process, url, http, started_in: since.elapsed(), _directory: self.directory.clone() }
     }
 }
 
@@ -161,6 +166,11 @@ impl Frazil {
     /// What it holds of the machine's memory, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         self.process.resident_kib()
+    }
+
+    /// How much processor time it has used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        self.process.cpu_time()
     }
 
     /// kill -9.

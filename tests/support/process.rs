@@ -83,6 +83,16 @@ impl Process {
         kib.unwrap_or_else(|| panic!("no VmRSS in {path}: {}", self.words()))
     }
 
+    /// How much processor time it has used: of the kernel too, to a hundredth of a second.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        // Fields 14 and 15; the second is a name in parentheses.
+        let fields = stat.rsplit(") ").next().into_iter().flat_map(str::split_whitespace);
+        let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Sends a signal by name: TERM, STOP, CONT.
     pub(crate) fn signal(&mut self, signal: &str) {
         if self.ended().is_none() {

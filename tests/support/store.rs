@@ -1,6 +1,7 @@
 //! Where a test's Frazil keeps its data: a temporary directory, a MinIO of its own, or any endpoint.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -12,7 +13,8 @@ pub(crate) struct Store {
     pub(crate) url: String,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) minio: Option<Minio>,
-    pub(crate) directory: Option<TempDir>,
+    /// There until the last process that was started on it has ended, too.
+    pub(crate) directory: Option<Arc<TempDir>>,
 }
 
 impl Store {
@@ -20,7 +22,7 @@ impl Store {
     pub(crate) fn file() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let url = format!("file://{}", directory.path().join("store").display());
-        Self { url, environment: Vec::new(), minio: None, directory: Some(directory) }
+        Self { url, environment: Vec::new(), minio: None, directory: Some(Arc::new(directory)) }
     }
 
     /// A prefix in the bucket of a MinIO of its own.

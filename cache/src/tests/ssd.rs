@@ -13,9 +13,12 @@ async fn open(probe: &Arc<Probe>, directory: &FilePath) -> (CachedStore, Metrics
     (CachedStore::open(objects, classify(), &options, metrics.clone()).await, metrics)
 }
 
-/// Forty objects, read once: more than the memory holds.
+/// More objects than the memory holds.
+const OBJECTS: u64 = 160;
+
+/// All of them, read once.
 async fn fill(probe: &Arc<Probe>, store: &CachedStore) {
-    for number in 0..40 {
+    for number in 0..OBJECTS {
         probe.lay(&format!("tail/{number}"), content(number, P)).await;
         read(store, &format!("tail/{number}"), 0..P).await.unwrap();
         // What is written faster than the SSD takes it is dropped.
@@ -26,11 +29,11 @@ async fn fill(probe: &Arc<Probe>, store: &CachedStore) {
 /// All are read right; how many without a request.
 async fn found(probe: &Arc<Probe>, store: &CachedStore) -> usize {
     probe.take_gets();
-    for number in 0..40 {
+    for number in 0..OBJECTS {
         let bytes = read(store, &format!("tail/{number}"), 0..P).await.unwrap();
         assert!(bytes == content(number, P), "tail/{number} is wrong");
     }
-    40 - probe.gets()
+    usize::try_from(OBJECTS).unwrap() - probe.gets()
 }
 
 fn files(directory: &FilePath) -> Vec<PathBuf> {
@@ -48,7 +51,7 @@ async fn what_left_memory_is_found_on_the_ssd_and_all_of_it_after_a_restart() {
     let probe = Arc::new(Probe::default());
     let (store, metrics) = open(&probe, directory.path()).await;
     fill(&probe, &store).await;
-    assert!(found(&probe, &store).await >= 36, "{} dropped", metrics.ssd_dropped());
+    assert!(found(&probe, &store).await >= 144, "{} dropped", metrics.ssd_dropped());
     assert!(metrics.pages("ssd") > 0);
     store.close().await;
     let written: u64 = files(directory.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
@@ -56,8 +59,28 @@ async fn what_left_memory_is_found_on_the_ssd_and_all_of_it_after_a_restart() {
     drop(store);
 
     let (store, metrics) = open(&probe, directory.path()).await;
-    assert!(found(&probe, &store).await >= 36);
-    assert!(metrics.pages("ssd") >= 36);
+    assert!(found(&probe, &store).await >= 144);
+    assert!(metrics.pages("ssd") >= 144);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_in_memory_is_written_down_at_the_end_however_fast_it_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let probe = Arc::new(Probe::default());
+    let (store, _) = open(&probe, directory.path()).await;
+    for number in 0..12 {
+        probe.lay(&format!("tail/{number}"), content(number, P)).await;
+        read(&store, &format!("tail/{number}"), 0..P).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    let (store, _) = open(&probe, directory.path()).await;
+    probe.take_gets();
+    for number in 0..12 {
+        assert!(read(&store, &format!("tail/{number}"), 0..P).await.unwrap() == content(number, P));
+    }
+    assert_eq!(probe.gets(), 0, "every page is on the SSD");
     store.close().await;
 }
 
@@ -84,7 +107,11 @@ async fn no_flipped_bit_of_its_files_is_ever_served() {
     assert!(flipped > 100, "{flipped} bits flipped");
     let (store, metrics) = open(&probe, directory.path()).await;
     let kept = found(&probe, &store).await;
-    assert!(kept < 40, "not one page was hit: {} failures", metrics.ssd_failures());
+    assert!(
+        kept < usize::try_from(OBJECTS).unwrap(),
+        "not one page was hit: {} failures",
+        metrics.ssd_failures()
+    );
     store.close().await;
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use frazil_log::id::{Bucket, Name, Offset, SchemaId, Slot, TableId, Uuid};
+use frazil_log::id::{Bucket, Name, Offset, SchemaId, Slot, TableId, TimeMicros, Uuid};
 use frazil_log::schema::evolution::Change;
 use frazil_log::schema::{Schema, TableSpec};
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub trait Application: Send + Sync + fmt::Debug {
     /// Drops a database; `not-empty` while it has tables.
     async fn drop_database(&self, database: &Name) -> Result<(), Problem>;
 
-    /// Tables by name, those after `after` that begin with `prefix`, at most `limit`.
+    /// A page of tables whose names begin with `prefix`.
     async fn tables(&self, database: &Name, list: TableList) -> Result<Tables, Problem>;
 
     /// One table as this gateway knows it; asked before each produce and consume, so it must be cheap when it is known,
@@ -159,18 +159,20 @@ pub enum Ensured<T> {
 pub struct TableList {
     /// Only names that begin with this.
     pub prefix: String,
-    /// Only names after this one.
+    /// Only what comes after this, the `next` of an earlier page.
     pub after: Option<String>,
     /// At most so many.
     pub limit: usize,
+    /// Those that were dropped and can be restored, oldest first, in place of those that are there.
+    pub dropped: bool,
 }
 
 /// A page of a list of tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {
-    /// The tables, sorted by name.
+    /// The tables, sorted by name; dropped ones by id, since several may have had one name.
     pub tables: Vec<Table>,
-    /// The name to go on after, if there are more.
+    /// What to go on after, if there are more.
     pub next: Option<String>,
 }
 
@@ -191,6 +193,17 @@ pub struct Table {
     pub version: u64,
     /// The schemas that it had before, oldest first.
     pub schemas: Vec<Arc<Schema>>,
+    /// Since when it is gone, if it is.
+    pub gone: Option<Gone>,
+}
+
+/// A table that was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// When.
+    pub at: TimeMicros,
+    /// Until when it can be restored.
+    pub kept_until: TimeMicros,
 }
 
 /// How to change a table.

@@ -135,6 +135,13 @@ impl Problem {
         self
     }
 
+    /// Says that the same request would fail again, where the table says otherwise.
+    #[must_use]
+    pub fn with_retry_never(mut self) -> Self {
+        self.retry = Retry::Never;
+        self
+    }
+
     /// Says when to come again, in seconds.
     #[must_use]
     pub fn with_retry_after(mut self, seconds: u32) -> Self {

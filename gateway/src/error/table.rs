@@ -245,7 +245,8 @@ pub static TABLE: [Row; 30] = [
         advice: "Take up the work from `actual`: another worker has moved the position." },
     Row { kind: Kind::SchemaChanged, slug: "schema-changed", title: "The schema changed meanwhile", status: 412, grpc: Grpc::FailedPrecondition,
         outcome: Outcome::NotCommitted, retry: Retry::Same, retry_after_s: 0,
-        advice: "Send the same request again: it will be checked against the new schema." },
+        advice: "If `retry` is `same`, send the same request again: it will be checked against the new schema. If it is `never`, what the request \
+            names is over: describe the table; changes go with its new `If-Match`, rows under the next Producer-Seq." },
     Row { kind: Kind::TooLarge, slug: "too-large", title: "Too large", status: 413, grpc: Grpc::ResourceExhausted,
         outcome: Outcome::NotCommitted, retry: Retry::Never, retry_after_s: 0,
         advice: "Send fewer rows in a request; `detail` names the limit." },

@@ -21,17 +21,15 @@ use frazil_log::segment::batch_bytes;
 use futures::Stream;
 use futures::stream::try_unfold;
 use serde_json::{Value, json};
-use tonic::Status;
 
 use super::Flight;
 use super::names::Asked;
-use super::status::status;
 use crate::app::{Consume, Page, Table};
 use crate::consume::encode::{Format, arrow_fields};
 use crate::consume::position::{From, Position};
 use crate::consume::reader::OutputColumn;
 use crate::error::Problem;
-use crate::http::request::params::{ConsumeParams, Params};
+use crate::http::request::params::ConsumeParams;
 use crate::worker::on_worker;
 
 /// About the most bytes of a message.
@@ -128,16 +126,11 @@ fn format(asked: Option<&str>, _follow: bool) -> Result<Format, Problem> {
     }
 }
 
-/// Parameters that take no part in where rows lie.
-pub(super) fn no_params(params: Params) -> Result<(), Problem> {
-    params.finish()
-}
-
 /// The messages of an answer.
 pub(super) async fn get(
     flight: &Arc<Flight>,
     query: Query,
-) -> Result<impl Stream<Item = Result<FlightData, Status>> + Send + use<>, Problem> {
+) -> Result<impl Stream<Item = Result<FlightData, Problem>> + Send + use<>, Problem> {
     let ends =
         if query.follow || query.bytes_max.is_some() { None } else { Some(tails(flight, &query).await?) };
     let schema = FlightData::from(SchemaAsIpc::new(&query.schema, &query.options()?));
@@ -156,7 +149,7 @@ pub(super) async fn get(
         if let Some(schema) = schema {
             return Ok(Some((schema, (None, reader))));
         }
-        let message = reader.next().await.map_err(|problem| status(&problem))?;
+        let message = reader.next().await?;
         Ok(message.map(|message| (message, (None, reader))))
     }))
 }

@@ -7,12 +7,10 @@ use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket};
 use futures::Stream;
 use futures::stream::try_unfold;
-use tonic::Status;
 
 use super::Flight;
 use super::get::Query;
 use super::names::Asked;
-use super::status::status;
 use crate::app::{BucketOffsets, Database, Table, TableList};
 use crate::consume::position::From;
 use crate::error::Problem;
@@ -49,7 +47,7 @@ pub(super) async fn schema(flight: &Flight, descriptor: &FlightDescriptor) -> Re
 pub(super) fn list(
     flight: &Arc<Flight>,
     criteria: &[u8],
-) -> Result<impl Stream<Item = Result<FlightInfo, Status>> + Send + use<>, Problem> {
+) -> Result<impl Stream<Item = Result<FlightInfo, Problem>> + Send + use<>, Problem> {
     let criteria =
         std::str::from_utf8(criteria).map_err(|_| Problem::malformed("the criteria are not text"))?;
     let (database, prefix) = match criteria.split_once('.') {
@@ -65,7 +63,7 @@ pub(super) fn list(
         after: None,
     };
     Ok(try_unfold(list, |mut list| async move {
-        let found = list.next().await.map_err(|problem| status(&problem))?;
+        let found = list.next().await?;
         Ok(found.map(|found| (found, list)))
     }))
 }
@@ -99,8 +97,12 @@ impl List {
             let Some(database) = self.databases.as_ref().and_then(|databases| databases.last()) else {
                 return Ok(None);
             };
-            let list =
-                TableList { prefix: self.prefix.clone(), after: self.after.take(), limit: PAGE_TABLES };
+            let list = TableList {
+                prefix: self.prefix.clone(),
+                after: self.after.take(),
+                limit: PAGE_TABLES,
+                dropped: false,
+            };
             let found = self.flight.app.tables(&name(&database.name)?, list).await?;
             self.page = found.tables;
             self.page.reverse();

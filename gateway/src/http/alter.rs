@@ -11,8 +11,8 @@ use frazil_log::schema::evolution::AlterRequest;
 use serde_json::Value;
 
 use super::Doors;
-use super::request::json::read_json;
-use super::request::params::{Params, name, no_params};
+use super::request::json::json_request;
+use super::request::params::{Params, name};
 use super::tables::{table_json, with_etag};
 use crate::app::{Alter, Dropped};
 use crate::error::Problem;
@@ -31,12 +31,9 @@ pub(super) async fn alter(
     Path((db, table)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    no_params(request.uri())?;
     let (db, table) = (name(&db)?, name(&table)?);
-    let (head, body) = request.into_parts();
-    let expected = if_match(&head.headers)?;
-    let body = doors.bodies.read(&head.headers, body).await?;
-    let AlterRequest { alter } = read_json(&head.headers, &body.bytes, "a table is altered with JSON")?;
+    let expected = if_match(request.headers())?;
+    let AlterRequest { alter } = json_request(&doors, request, "a table is altered with JSON").await?;
     let altered = doors.app.alter_table(&db, &table, Alter { changes: alter, expected }).await?;
     Ok(with_etag(&altered))
 }

@@ -1,6 +1,7 @@
 //! Groups: stored positions, with lag; list, describe, store, delete.
 //!
 //! What GET returns PUT accepts: it stores `positions` (if `expected` holds) and leaves out what only informs.
+//! Flight's action `groups.put` comes through [`put`] too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +16,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Doors;
-use super::request::json::read_json;
+use super::request::json::json_request;
 use super::request::params::{check_buckets, group_list, name, no_params};
-use crate::app::{Ensured, Group, Stand, StoreGroup};
+use crate::app::{Application, Ensured, Group, Stand, StoreGroup};
 use crate::consume::encode::timestamp_text;
 use crate::consume::position::Position;
 use crate::error::Problem;
 
-/// The JSON of a PUT.
+/// What a PUT says.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub(crate) struct Body {
     positions: BTreeMap<String, String>,
     #[serde(default)]
     expected: BTreeMap<String, Option<String>>,
@@ -81,16 +82,26 @@ pub(super) async fn store(
     Path((db, group)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    no_params(request.uri())?;
     let (database, group) = (name(&db)?, name(&group)?);
-    let (head, body) = request.into_parts();
-    let if_generation = if_match(&head.headers)?;
-    let body = doors.bodies.read(&head.headers, body).await?;
-    let body: Body = read_json(&head.headers, &body.bytes, "a group's positions are stored with JSON")?;
-    let positions = stands(&doors, &database, body.positions, body.expected).await?;
-    match doors.app.store_group(StoreGroup { database, group, if_generation, positions }).await? {
-        Ensured::Created(group) => Ok(described(StatusCode::CREATED, &group)),
-        Ensured::Same(group) => Ok(described(StatusCode::OK, &group)),
+    let if_generation = if_match(request.headers())?;
+    let body = json_request(&doors, request, "a group's positions are stored with JSON").await?;
+    match put(&*doors.app, (database, group), if_generation, body).await? {
+        (true, group) => Ok(described(StatusCode::CREATED, &group)),
+        (false, group) => Ok(described(StatusCode::OK, &group)),
+    }
+}
+
+/// Stores positions; whether the group is new, and how it stands.
+pub(crate) async fn put(
+    app: &dyn Application,
+    (database, group): (Name, Name),
+    if_generation: Option<u64>,
+    body: Body,
+) -> Result<(bool, Group), Problem> {
+    let positions = stands(app, &database, body.positions, body.expected).await?;
+    match app.store_group(StoreGroup { database, group, if_generation, positions }).await? {
+        Ensured::Created(group) => Ok((true, group)),
+        Ensured::Same(group) => Ok((false, group)),
         Ensured::Different(how) => Err(Problem::internal(how)),
     }
 }
@@ -112,14 +123,14 @@ pub(super) async fn delete(
 
 /// Positions and what is expected of them, checked against the tables.
 pub(super) async fn stands(
-    doors: &Doors,
+    app: &dyn Application,
     database: &Name,
     positions: BTreeMap<String, String>,
     mut expected: BTreeMap<String, Option<String>>,
 ) -> Result<Vec<Stand>, Problem> {
     let mut stands = Vec::with_capacity(positions.len());
     for (table, position) in positions {
-        let known = doors.app.table(database, &name(&table)?).await?;
+        let known = app.table(database, &name(&table)?).await?;
         let position: Position = position.parse()?;
         check_buckets(&position, known.spec.buckets)?;
         let expected = match expected.remove(&table) {
@@ -177,7 +188,7 @@ fn described(status: StatusCode, group: &Group) -> Response {
 }
 
 /// A group as the API shows it.
-fn group_json(group: &Group) -> Value {
+pub(crate) fn group_json(group: &Group) -> Value {
     let positions: Map<String, Value> = group
         .tables
         .iter()

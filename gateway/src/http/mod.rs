@@ -9,10 +9,11 @@
 //! `tables`, `rows`, `offsets`, `groups`, `write`; what all of them do with a request is in `request`, the routes about the process itself in `process`.
 
 mod alter;
+mod answer;
 mod databases;
 mod evolved;
-mod groups;
-mod offsets;
+pub(crate) mod groups;
+pub(crate) mod offsets;
 mod process;
 pub(crate) mod request;
 mod rows;
@@ -121,22 +122,10 @@ pub fn router(app: Arc<dyn Application>, env: &Env, options: Options) -> Router 
     let doors = Arc::new(Doors { app, env: env.clone(), options, bodies, openapi, paths });
     fallback::add(router)
         .with_state(Arc::clone(&doors))
+        .merge(calls)
         .layer(CatchPanicLayer::custom(guard::panicked))
-        .merge(calls.layer(CatchPanicLayer::custom(guard::call_panicked)))
         .layer(from_fn_with_state(Arc::clone(&doors), guard::token))
         .layer(from_fn_with_state(doors, guard::request_id))
-}
-
-/// Serves the door on a listener until `stop`; requests that are inside then are answered first.
-///
-/// # Errors
-/// Those of the listener.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
 fn routes() -> OpenApiRouter<Arc<Doors>> {

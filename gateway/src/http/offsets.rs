@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use frazil_log::id::Bucket;
+use frazil_log::id::{Bucket, Name};
 use serde_json::{Value, json};
 
 use super::Doors;
-use super::request::params::{check_buckets, name, offsets_at};
+use super::request::params::{Params, check_buckets, name, offsets_at};
+use crate::app::Application;
 use crate::consume::position::From;
 use crate::error::Problem;
 
@@ -23,20 +24,27 @@ pub(super) async fn offsets(
     Path((db, table)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    let at = offsets_at(&uri)?;
-    let (db, table) = (name(&db)?, name(&table)?);
-    let Some(at) = at else {
-        let buckets = doors.app.offsets(&db, &table).await?;
-        return Ok(Json(json!({"buckets": buckets})));
+    tell(&*doors.app, &name(&db)?, &name(&table)?, Params::of(&uri)?).await.map(Json)
+}
+
+/// The answer, over HTTP and Flight.
+pub(crate) async fn tell(
+    app: &dyn Application,
+    db: &Name,
+    table: &Name,
+    params: Params,
+) -> Result<Value, Problem> {
+    let Some(at) = offsets_at(params)? else {
+        return Ok(json!({"buckets": app.offsets(db, table).await?}));
     };
     if let From::Position(position) = &at {
-        check_buckets(position, doors.app.table(&db, &table).await?.spec.buckets)?;
+        check_buckets(position, app.table(db, table).await?.spec.buckets)?;
     }
-    let position = doors.app.position(&db, &table, at).await?;
-    let mut buckets = json!(doors.app.offsets(&db, &table).await?);
+    let position = app.position(db, table, at).await?;
+    let mut buckets = json!(app.offsets(db, table).await?);
     for bucket in buckets.as_array_mut().into_iter().flatten() {
         let number = bucket["bucket"].as_u64().and_then(|number| u32::try_from(number).ok());
         bucket["at"] = json!(number.and_then(|number| position.get(Bucket(number))));
     }
-    Ok(Json(json!({"position": position.to_string(), "buckets": buckets})))
+    Ok(json!({"position": position.to_string(), "buckets": buckets}))
 }

@@ -15,18 +15,17 @@ use frazil_log::schema::sql::columns_sql;
 use frazil_log::schema::{Schema, TableSpec};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::Doors;
 use super::evolved::changed_since;
 use super::request::params::{
     ConsumeParams, EVENTS, ExpectedOffset, ProduceParams, name, no_such_bucket, producer,
 };
+use super::{Doors, answer};
 use crate::app::{Ack, Consume, Page, Produce, Table};
 use crate::consume::encode::Encoder;
 use crate::consume::encode::projection::Projection;
 use crate::consume::follow::{PLACE, Style, follow};
 use crate::consume::position::Position;
 use crate::error::{Kind, Problem};
-use crate::memory::Held;
 use crate::produce::decode::infer::infer;
 use crate::produce::decode::{Format, Limits, decode};
 use crate::worker::on_worker;
@@ -215,6 +214,7 @@ pub(super) async fn consume(
 #[utoipa::path(get, path = "/v1/databases/{db}/tables/{table}/changes", tag = "rows",
     params(
         ("from" = Option<String>, Query, description = "as for rows, and snapshot: what is there, then what comes"),
+        ("group" = Option<String>, Query, description = "as for rows"),
         ("bucket" = Option<u32>, Query), ("filter" = Option<String>, Query), ("limit" = Option<u32>, Query),
         ("max_bytes" = Option<String>, Query), ("wait" = Option<String>, Query), ("follow" = Option<bool>, Query),
         ("columns" = Option<String>, Query, description = "as for rows; `__op,*` if it is not given"),
@@ -250,11 +250,13 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
     let (next, caught_up) = (page.next.to_string(), page.caught_up);
     let size = page.batches.iter().map(RecordBatch::get_array_memory_size).sum();
     let Page { batches, held, .. } = page;
-    let body =
-        on_worker(size, move || Encoder::new(projection.columns().to_vec()).answer(params.format, &batches))
+    let pieces =
+        on_worker(size, move || Encoder::new(projection.columns().to_vec()).pieces(params.format, &batches))
             .await?;
-    let body = Bytes::from_owner(Answer { bytes: body.into(), _held: held });
+    let length = HeaderValue::from(pieces.iter().map(Bytes::len).sum::<usize>());
+    let body = answer::body(pieces, held);
     let mut response = ([(header::CONTENT_TYPE, params.format.content_type())], body).into_response();
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
     let next =
         HeaderValue::from_str(&next).map_err(|_| Problem::internal("a position is not a header's text"))?;
     response.headers_mut().insert("frazil-next", next);
@@ -262,18 +264,6 @@ async fn read(doors: &Doors, (db, table): (&str, &str), params: ConsumeParams) -
         .headers_mut()
         .insert("frazil-caught-up", HeaderValue::from_static(if caught_up { "true" } else { "false" }));
     Ok(response)
-}
-
-/// The bytes of an answer; its memory is given back when the client has taken them.
-struct Answer {
-    bytes: Bytes,
-    _held: Option<Arc<Held>>,
-}
-
-impl AsRef<[u8]> for Answer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
 }
 
 /// The first page. Looked up again while the table changes meanwhile, or while this gateway has not heard of a column.

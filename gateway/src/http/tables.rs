@@ -17,14 +17,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Doors;
-use super::request::json::{read_json, unreadable};
+use super::request::json::{json_request, unreadable};
 use super::request::params::{name, no_params, table_list};
 use crate::app::{Ensured, Table};
+use crate::consume::encode::timestamp_text;
 use crate::error::{Kind, Problem};
 
-/// Lists the tables of a database.
+/// Lists the tables of a database, or those that were dropped and can be restored.
 #[utoipa::path(get, path = "/v1/databases/{db}/tables", tag = "tables",
-    params(("prefix" = Option<String>, Query), ("limit" = Option<u32>, Query), ("after" = Option<String>, Query)),
+    params(("prefix" = Option<String>, Query), ("limit" = Option<u32>, Query),
+        ("after" = Option<String>, Query, description = "the `next` of the page before"),
+        ("dropped" = Option<bool>, Query, description = "dropped tables, with `dropped` and `kept_until`, oldest first")),
     responses((status = 200, description = "`tables`, and `next` to go on after, or null")))]
 pub(super) async fn list(
     State(doors): State<Arc<Doors>>,
@@ -65,11 +68,8 @@ pub(super) async fn ensure(
     Path((db, table)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    no_params(request.uri())?;
     let (db, table) = (name(&db)?, name(&table)?);
-    let (head, body) = request.into_parts();
-    let body = doors.bodies.read(&head.headers, body).await?;
-    let request: TableRequest = read_json(&head.headers, &body.bytes, "a table is created with JSON")?;
+    let request: TableRequest = json_request(&doors, request, "a table is created with JSON").await?;
     let spec = build(&request)?;
     match doors.app.ensure_table(&db, &table, spec).await? {
         Ensured::Created(table) => Ok((StatusCode::CREATED, with_etag(&table)).into_response()),
@@ -105,7 +105,7 @@ pub(crate) fn table_json(table: &Table) -> Value {
         let named = |id: &FieldId| spec.schema.columns.iter().find(|column| column.id == *id);
         ids.iter().filter_map(named).map(|column| column.name.as_str()).collect()
     };
-    json!({
+    let mut described = json!({
         "database": table.database,
         "name": table.name,
         "id": table.id,
@@ -120,7 +120,12 @@ pub(crate) fn table_json(table: &Table) -> Value {
         "buckets": spec.buckets,
         "bucket_by": names(&spec.bucket_by),
         "options": options_json(spec),
-    })
+    });
+    if let Some(gone) = table.gone {
+        described["dropped"] = timestamp_text(gone.at).into();
+        described["kept_until"] = timestamp_text(gone.kept_until).into();
+    }
+    described
 }
 
 /// The partition spec in Iceberg's JSON form.

@@ -1,7 +1,11 @@
 //! What gateways tell each other: protobuf messages, without a compiler for them. Their numbers never change; the version is in the
 //! service's name.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+
+use crate::produce::accumulator::Upcoming;
 
 /// The service.
 pub const SERVICE: &str = "frazil.peer.v1.Peer";
@@ -29,6 +33,12 @@ pub struct ProposeAnswer {
     /// Why not, in words.
     #[prost(string, tag = "2")]
     pub why: String,
+    /// It leaves in so long; 0 where that is not known.
+    #[prost(uint64, tag = "3")]
+    pub flush_in_us: u64,
+    /// What comes after it leaves so much later; 0 where that need not wait.
+    #[prost(uint64, tag = "4")]
+    pub flush_pause_us: u64,
 }
 
 /// What a listener wants to hear.
@@ -108,6 +118,19 @@ impl Taken {
 impl ProposeAnswer {
     /// An answer with its reason.
     pub fn new(taken: Taken, why: impl Into<String>) -> Self {
-        Self { taken: taken.into(), why: why.into() }
+        Self { taken: taken.into(), why: why.into(), ..Self::default() }
+    }
+
+    /// It was taken, and leaves then.
+    pub fn accepted(upcoming: Upcoming) -> Self {
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let (flush_in_us, flush_pause_us) = (us(upcoming.wait), us(upcoming.pause));
+        Self { taken: Taken::Accepted.into(), why: String::new(), flush_in_us, flush_pause_us }
+    }
+
+    /// When the one that took it flushes.
+    pub fn upcoming(&self) -> Upcoming {
+        let us = Duration::from_micros;
+        Upcoming { wait: us(self.flush_in_us), pause: us(self.flush_pause_us) }
     }
 }

@@ -37,6 +37,15 @@ pub enum Decision {
     WaitForFlight,
 }
 
+/// When what waits is flushed, as far as that can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upcoming {
+    /// Until the next flush.
+    pub wait: Duration,
+    /// From then until the one after it; nothing if that need not wait for a token.
+    pub pause: Duration,
+}
+
 /// What waits to be flushed, in order.
 #[derive(Debug)]
 pub struct Accumulator<T> {
@@ -136,6 +145,18 @@ impl<T> Accumulator<T> {
         }
     }
 
+    /// What to tell those who hand over: while tokens are short, flushes come when a token does.
+    pub fn upcoming(&mut self, now: Duration, in_flight: usize, free: usize) -> Upcoming {
+        let wait = match self.decide(now, in_flight, free) {
+            Decision::Wait(wait) => wait,
+            Decision::Flush => Duration::ZERO,
+            Decision::Idle | Decision::WaitForFlight => return Upcoming::default(),
+        };
+        let rate = self.limits.slot_puts_per_second;
+        let tokens = self.tokens + wait.as_secs_f64() * rate - 1.0;
+        Upcoming { wait, pause: Duration::from_secs_f64((1.0 - tokens).max(0.0) / rate) }
+    }
+
     /// Requests that were sent besides cost what a flush costs.
     pub fn charge(&mut self, requests: u64) {
         self.tokens -= Duration::from_secs(requests).as_secs_f64();
@@ -212,6 +233,26 @@ mod tests {
         accumulator.take(ms(0));
         accumulator.push(3, 10);
         assert_eq!(accumulator.decide(ms(0), 0, 4), Decision::Wait(ms(100)));
+    }
+
+    #[test]
+    fn when_it_flushes_next_can_be_told_while_tokens_are_short() {
+        let limits = Limits { slot_puts_burst: 2.0, ..Limits::default() };
+        let mut accumulator = Accumulator::new(limits);
+        assert_eq!(accumulator.upcoming(ms(0), 0, 4), Upcoming::default());
+        accumulator.push(1, 10);
+        assert_eq!(accumulator.upcoming(ms(0), 0, 4), Upcoming::default(), "the next one has a token too");
+        accumulator.take(ms(0));
+        accumulator.push(2, 10);
+        assert_eq!(accumulator.upcoming(ms(0), 0, 4), Upcoming { wait: ms(0), pause: ms(100) });
+        accumulator.take(ms(0));
+        accumulator.push(3, 10);
+        assert_eq!(accumulator.upcoming(ms(60), 0, 4), Upcoming { wait: ms(40), pause: ms(100) });
+        assert_eq!(
+            accumulator.upcoming(ms(60), 4, 0),
+            Upcoming::default(),
+            "nobody knows when a flight ends"
+        );
     }
 
     #[test]

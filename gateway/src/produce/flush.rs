@@ -155,7 +155,7 @@ fn encode(mut slices: BTreeMap<SliceKey, SliceRows>, order: &[SliceKey], outside
     for (index, key) in order.iter().enumerate() {
         let Some(SliceRows { meta: Some(meta), batches, .. }) = slices.remove(key) else { continue };
         let batches = join(batches)?;
-        builder.push(meta, &batches)?;
+        builder.push_joined(meta, &batches)?;
         rows.push(batches);
         let full = builder.bytes() >= SEGMENT_BYTES_MIN || index + 1 == order.len();
         if outside && full {

@@ -10,9 +10,6 @@ use frazil_log::commit::fold::writers::SeenWriter;
 use frazil_log::format::commit::WriterInfo;
 use frazil_log::id::Incarnation;
 
-/// A hand-over that is not accepted in so long is written here.
-pub const ACCEPT_TIME: Duration = Duration::from_millis(50);
-
 /// One that is not folded in so long, or in four times the leader's p99 of a PUT, is written here.
 pub const FOLD_TIME_MIN: Duration = Duration::from_secs(1);
 

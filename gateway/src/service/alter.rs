@@ -76,10 +76,31 @@ impl Gateway {
     }
 }
 
+/// A page of the tables that can be restored, by id.
+pub(super) fn dropped_tables(open: &Database, list: &app::TableList) -> Result<app::Tables, Problem> {
+    let after = list.after.as_ref().map(|after| after.parse::<u64>()).transpose();
+    let after =
+        after.map_err(|_| Problem::malformed("after: write what `next` was, of a list of dropped tables"))?;
+    let fold = open.replica().fold();
+    let kept = i64::try_from(fold.state.rules().dropped_kept.as_micros()).unwrap_or(i64::MAX);
+    let listed = fold.state.tables().all().filter_map(|table| {
+        let at = table.dropped.filter(|_| after.is_none_or(|after| table.id.0 > after))?;
+        let gone = Some(app::Gone { at, kept_until: at.saturating_add(kept) });
+        let is_meant = table.name.as_str().starts_with(&list.prefix);
+        is_meant.then(|| app::Table { gone, ..describe_table(open.name(), table) })
+    });
+    let mut tables: Vec<app::Table> = listed.take(list.limit.saturating_add(1)).collect();
+    let more = tables.len() > list.limit;
+    tables.truncate(list.limit);
+    let next = tables.last().filter(|_| more).map(|table| table.id.to_string());
+    Ok(app::Tables { tables, next })
+}
+
 fn check_expected(table: &Table, expected: Option<&[u32]>) -> Result<(), Problem> {
     let current = table.spec.schema.id;
     match expected {
-        Some(expected) if !expected.contains(&current) => Err(schema_changed(current)),
+        // The same condition would fail again.
+        Some(expected) if !expected.contains(&current) => Err(schema_changed(current).with_retry_never()),
         _ => Ok(()),
     }
 }

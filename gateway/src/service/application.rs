@@ -16,6 +16,7 @@ use frazil_log::state::verdict::Refusal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::alter::dropped_tables;
 use super::problems::{no_such_database, no_such_table, of_failure};
 use super::{Database, Gateway};
 use crate::app;
@@ -79,6 +80,9 @@ impl Application for Gateway {
     async fn tables(&self, database: &Name, list: app::TableList) -> Result<app::Tables, Problem> {
         let open = self.database_named(database).await?;
         open.replica().confirm_tail().await?;
+        if list.dropped {
+            return dropped_tables(&open, &list);
+        }
         let after = list.after.map(Name::new).transpose()?;
         let fold = open.replica().fold();
         let mut found: Vec<app::Table> = fold
@@ -322,6 +326,7 @@ pub(super) fn describe_table(database: &Name, table: &tables::Table) -> app::Tab
         spec: table.spec.clone(),
         version: table.version,
         schemas: table.schemas.clone(),
+        gone: None,
     }
 }
 

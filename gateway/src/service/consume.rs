@@ -30,6 +30,9 @@ const ROW_BYTES: usize = 4 << 10;
 /// A waiting read looks for slots of other gateways this often; any number of them cost one request each.
 const POLL_PAUSE: Duration = Duration::from_millis(400);
 
+/// Its own turn, where polling takes about as long as the pause.
+const POLL_PAUSE_MIN: Duration = Duration::from_millis(50);
+
 impl Gateway {
     pub(super) async fn read_page(&self, request: Consume) -> Result<Page, Problem> {
         let database = self.database_named(&request.database).await?;
@@ -48,12 +51,13 @@ impl Gateway {
         let mut confirmed = false;
         loop {
             if let Some(problem) = no_longer_kept(&database, &table, &read_request.from) {
-                // Rows expired since the beginning was looked up: it begins later now.
+                // Rows expired since the beginning was looked up: it begins later now. Where a group stands it does not move.
                 if request.from == From::Earliest && read_request.from == begun {
-                    read_request.from =
-                        self.resolve(&database, &table, &request.from, request.bucket).await?;
-                    begun.clone_from(&read_request.from);
-                    continue;
+                    read_request.from = self.begin(&database, &table, &request).await?;
+                    if read_request.from != begun {
+                        begun.clone_from(&read_request.from);
+                        continue;
+                    }
                 }
                 return Err(problem);
             }
@@ -278,6 +282,7 @@ async fn wait_for_rows(
     let replica = database.replica();
     let _waiting = database.ingress().interest().reader();
     let mut next = replica.watch();
+    let mut poll_at = Instant::now() + POLL_PAUSE;
     while Instant::now() < deadline {
         next.mark_unchanged();
         if rows_ahead(database, table, &page.next) > 0
@@ -287,8 +292,15 @@ async fn wait_for_rows(
         }
         tokio::select! {
             biased;
-            changed = next.changed() => drop(changed),
-            () = sleep_until(deadline.min(Instant::now() + POLL_PAUSE)) => replica.poll_tail(POLL_PAUSE).await?,
+            // What comes is pushed, or written here: there is no need to ask.
+            changed = next.changed() => {
+                drop(changed);
+                poll_at = Instant::now() + POLL_PAUSE;
+            }
+            () = sleep_until(deadline.min(poll_at)) => {
+                let due_in = replica.poll_tail(POLL_PAUSE).await?;
+                poll_at = Instant::now() + due_in.max(POLL_PAUSE_MIN);
+            }
         }
     }
     Ok(())

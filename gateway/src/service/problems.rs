@@ -54,6 +54,18 @@ pub(super) fn schema_changed(current: SchemaId) -> Problem {
     .with("current", current)
 }
 
+/// The log refused rows of a schema that is over, and with them the producer's number (rule 3): the same again gets the same.
+pub(super) fn sequence_used_up(current: SchemaId) -> Problem {
+    Problem::new(
+        Kind::SchemaChanged,
+        format!(
+            "the table's schema is {current} now, and this Producer-Seq is used up: describe the table, and send the rows under the next one"
+        ),
+    )
+    .with("current", current)
+    .with_retry_never()
+}
+
 /// What a failed submission is called.
 pub(super) fn of_failure(database: &Database, table: Option<&Name>, failure: Failure) -> Problem {
     match failure {

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::Gateway;
 use super::database::Database;
-use super::problems::{no_such_table, of_failure, schema_changed};
+use super::problems::{no_such_table, of_failure, schema_changed, sequence_used_up};
 use crate::app::{Ack, Admission, BucketRange, Part, Produce, TableAck, Write, WriteAck};
 use crate::consume::position::Position;
 use crate::error::Problem;
@@ -74,6 +74,11 @@ impl Gateway {
                 Err(Failure::Refused(Refusal::TableIdTaken { .. })) => {}
                 // A group came or went meanwhile: its generation is looked up again.
                 Err(Failure::Refused(Refusal::GroupGeneration { .. })) => {}
+                Err(Failure::Refused(Refusal::SchemaChanged { current, .. }))
+                    if request.producer.is_some() =>
+                {
+                    return Err(sequence_used_up(current));
+                }
                 Err(failure) => return Err(of_failure(&database, only.as_ref(), failure)),
             }
         }

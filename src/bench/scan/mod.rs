@@ -1,24 +1,28 @@
 //! Scans beside a plain GET of the same bytes: from the tail ring, from the cache in memory and on an SSD, and from the store.
 //!
-//! What is measured is the read engine of a gateway ([`frazil_gateway::consume::reader`]), which ends in record batches: encoding them
-//! for a client comes on top. Invariant: each scan returns every row, and is measured against the plain GET of the same run.
+//! Each scan is measured twice: by the read engine of a gateway ([`frazil_gateway::consume::reader`]), which ends in record batches, and
+//! as a client gets it ([`client`]). Invariant: each scan returns every row, and is measured against the plain GET of the same run.
 
+mod client;
 mod data;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use frazil_cache::{CacheOptions, CachedStore, Metrics as CacheMetrics, SsdOptions};
-use frazil_gateway::consume::reader::{OutputColumn, ReadRequest, read};
+use frazil_gateway::consume::reader::{OutputColumn, ReadPage, ReadRequest, read};
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_log::commit::replica::Replica;
 use frazil_log::env::Env;
 use frazil_log::format::page::{Place, StreamKey};
 use frazil_log::id::{Bucket, Name, Offset};
 use frazil_log::protocol::Protocol;
+use frazil_log::state::tables::Table;
 use frazil_log::store::{Op, Path, Store};
+use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -53,6 +57,8 @@ pub(crate) struct Scan {
     pub(crate) mib_per_second: f64,
     /// Against the plain GET of all.
     pub(crate) of_plain: f64,
+    /// Rows a second as a client gets them, over a connection.
+    pub(crate) client_rows_per_second: f64,
     /// Bytes that the store sent, by the stored bytes of these columns.
     pub(crate) fetched_ratio: f64,
     /// Requests that the store got.
@@ -72,6 +78,8 @@ pub(crate) struct Report {
     pub(crate) stored_bytes: u64,
     /// The plain GET of them, whole, so many at a time as a scan fetches places.
     pub(crate) plain_mib_per_second: f64,
+    /// Plain GETs of just the ranges where one column lies, all at once: rows a second. Nobody reads it faster from this store.
+    pub(crate) ranges_rows_per_second: f64,
     /// The scans.
     pub(crate) scans: Vec<Scan>,
 }
@@ -98,16 +106,15 @@ async fn measure_in(store: &Store, database: &Name, options: &Options) -> anyhow
     let writer = data::write(store, database, written, &ring).await?;
     let objects = objects(store, &writer).await?;
     let stored_bytes = objects.iter().map(|(_, size)| size).sum();
-    let mut plain = Duration::MAX;
-    for _ in 0..options.repeats {
-        plain = plain.min(get_all(store, &objects).await?);
-    }
+    let plain = fastest(options, async || get_all(store, &objects).await).await?;
+    let ranges = fastest(options, async || get_column(store, &writer).await).await?;
     let mut report = Report {
         store: store.description().to_owned(),
         rows: options.rows,
         compression: options.compression.clone(),
         stored_bytes,
         plain_mib_per_second: mib(stored_bytes) / plain.as_secs_f64(),
+        ranges_rows_per_second: options.rows as f64 / ranges.as_secs_f64(),
         scans: Vec::new(),
     };
     let empty = TailRing::new(0, TailMetrics::default());
@@ -136,6 +143,17 @@ async fn measure_in(store: &Store, database: &Name, options: &Options) -> anyhow
     measure_source("ssd", &replica, &empty, options, &mut report).await?;
     cache.close().await;
     Ok(report)
+}
+
+async fn fastest(
+    options: &Options,
+    measured: impl AsyncFn() -> anyhow::Result<Duration>,
+) -> anyhow::Result<Duration> {
+    let mut best = Duration::MAX;
+    for _ in 0..options.repeats {
+        best = best.min(measured().await?);
+    }
+    Ok(best)
 }
 
 async fn open_cache(store: &Store, options: &CacheOptions) -> CachedStore {
@@ -173,6 +191,7 @@ async fn measure_source(
                 rows_per_second: rows as f64 / seconds,
                 mib_per_second,
                 of_plain: mib_per_second / report.plain_mib_per_second,
+                client_rows_per_second: 0.0,
                 fetched_ratio: (metrics.bytes(Op::Get) - bytes) as f64 / wanted as f64,
                 requests: metrics.requests_total() - requests,
             };
@@ -180,42 +199,63 @@ async fn measure_source(
                 best = Some(found);
             }
         }
-        report.scans.extend(best);
+        let Some(best) = best else { continue };
+        let mut client: f64 = 0.0;
+        for _ in 0..options.repeats {
+            let (took, rows) = client::scan(replica, tail, columns).await?;
+            ensure!(rows == options.rows, "{source}: a client got {rows} rows of {}", options.rows);
+            client = client.max(rows as f64 / took.as_secs_f64());
+        }
+        report.scans.push(Scan { client_rows_per_second: client, ..best });
     }
     Ok(())
 }
 
 /// Reads all rows, page by page, as a consumer does.
 async fn scan(replica: &Replica, tail: &TailRing, columns: usize) -> anyhow::Result<(Duration, usize)> {
-    let table = replica.fold().state.tables().live(data::TABLE).cloned().context("the table is there")?;
+    let table = table(replica)?;
     let begun = Instant::now();
     let (mut rows, mut from): (usize, Offset) = (0, 0);
-    loop {
-        let request = ReadRequest {
-            from: [(Bucket(0), from)].into_iter().collect(),
-            columns: wanted(columns).map(OutputColumn::User).collect(),
-            rows_max: usize::MAX,
-            bytes_max: PAGE_BYTES,
-            filter: None,
-        };
-        let page = read(replica, tail, &table, &request).await?;
-        if page.rows == 0 {
-            return Ok((begun.elapsed(), rows));
-        }
-        rows += page.rows;
-        from = page.next.get(&Bucket(0)).copied().unwrap_or(from);
+    while let Some((read, next)) = page(replica, tail, &table, columns, from).await? {
+        rows += read.rows;
+        from = next;
     }
+    Ok((begun.elapsed(), rows))
+}
+
+/// The next page, and where the one behind it begins; none at the end.
+async fn page(
+    replica: &Replica,
+    tail: &TailRing,
+    table: &Table,
+    columns: usize,
+    from: Offset,
+) -> anyhow::Result<Option<(ReadPage, Offset)>> {
+    let request = ReadRequest {
+        from: [(Bucket(0), from)].into_iter().collect(),
+        columns: wanted(columns).map(OutputColumn::User).collect(),
+        rows_max: usize::MAX,
+        bytes_max: PAGE_BYTES,
+        filter: None,
+    };
+    let page = read(replica, tail, table, &request).await?;
+    let next = page.next.get(&Bucket(0)).copied().unwrap_or(from);
+    Ok((page.rows > 0).then_some((page, next)))
+}
+
+fn table(replica: &Replica) -> anyhow::Result<Table> {
+    replica.fold().state.tables().live(data::TABLE).cloned().context("the table is there")
 }
 
 async fn places(replica: &Replica) -> anyhow::Result<Vec<Place>> {
-    let table = replica.fold().state.tables().live(data::TABLE).cloned().context("the table is there")?;
+    let table = table(replica)?;
     let key: StreamKey = table.rows_key(Bucket(0));
     let end = replica.fold().state.tables().tail(&key).next;
     Ok(replica.places(&key, 0..end).await?)
 }
 
 /// All columns, or one in the midst: the first lies next to what is read anyhow.
-fn wanted(columns: usize) -> std::ops::Range<usize> {
+fn wanted(columns: usize) -> Range<usize> {
     if columns == COLUMNS { 0..COLUMNS } else { COLUMNS / 2..COLUMNS / 2 + columns }
 }
 
@@ -246,6 +286,29 @@ async fn get_all(store: &Store, objects: &[(Path, u64)]) -> anyhow::Result<Durat
         .map(|(path, _)| async move { store.get(path).await?.context("an object just written is there") });
     let mut gets = stream::iter(gets).buffer_unordered(FETCHES);
     while gets.try_next().await?.is_some() {}
+    Ok(begun.elapsed())
+}
+
+/// Where one column lies, and nothing else, by plain GETs.
+async fn get_column(store: &Store, replica: &Replica) -> anyhow::Result<Duration> {
+    let mut asked: Vec<(Path, Range<u64>)> = Vec::new();
+    for place in places(replica).await? {
+        let mut start = place.body_start + place.slice.body_offset;
+        for batch in &place.slice.batches {
+            let body = start + u64::from(batch.metadata_len);
+            for chunk in batch.chunks.get(wanted(1)).unwrap_or_default() {
+                let from = body + chunk.offset;
+                asked.push((replica.object_path(&place.object), from..from + chunk.len));
+            }
+            start = body + batch.body_len;
+        }
+    }
+    let begun = Instant::now();
+    let gets = asked.iter().map(|(path, range)| async move {
+        let bytes = store.get_ranges(path, std::slice::from_ref(range)).await?;
+        bytes.context("an object just written is there")
+    });
+    try_join_all(gets).await?;
     Ok(begun.elapsed())
 }
 

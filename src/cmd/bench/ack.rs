@@ -1,19 +1,14 @@
 //! `frazil bench ack`: acknowledgements beside raw PUTs.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use clap::ValueEnum;
 use frazil_log::env::Env;
 use serde_json::json;
 
+use super::wrap::{self, SEED, Wrap};
 use crate::bench::ack::{self, DOLLARS_PER_1000_PUTS, Report, SECONDS_A_MONTH};
 use crate::bench::latency::Summary;
-use crate::bench::s3_like::S3Like;
-use crate::store_args::{self, Output, OutputArgs, bytes_text, open_or_create, plain_table, say};
-
-/// The seed of played latency.
-pub(super) const SEED: u64 = 20_260_115;
+use crate::store_args::{self, Output, OutputArgs, bytes_text, plain_table, say};
 
 /// The open loop's p50 over a raw PUT's, on a store like S3.
 const RATIO_MAX: f64 = 1.15;
@@ -53,14 +48,6 @@ pub(super) struct Args {
     output: OutputArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Wrap {
-    /// Log-normal latency, p50 30 ms, p99 200 ms
-    S3Like,
-    /// Besides: slow spells, a slow connection, bursts of 503
-    S3LikeSlow,
-}
-
 /// Measures, and prints what came out.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let options = ack::Options {
@@ -71,12 +58,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let (url, wrap) = place(args);
     let report = store_args::block_on(async {
-        let store = open_or_create(url)?;
-        let store = match wrap {
-            None => store,
-            Some(wrap) => store.wrapped(|inner| Arc::new(S3Like::new(inner, SEED, wrap == Wrap::S3LikeSlow))),
-        };
-        ack::measure(&store, &options, &Env::system()).await
+        ack::measure(&wrap::open(url, wrap)?, &options, &Env::system()).await
     })?;
     let target = target(&report, wrap);
     match args.output.output {

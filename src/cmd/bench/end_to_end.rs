@@ -1,16 +1,14 @@
 //! `frazil bench end-to-end`: from an acknowledgement to a follower on another gateway.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::ack::{SEED, Wrap};
+use super::wrap::{self, Wrap};
 use crate::bench::end_to_end::{Report, Run, measure};
 use crate::bench::latency::Summary;
-use crate::bench::s3_like::S3Like;
-use crate::store_args::{self, Output, OutputArgs, open_or_create, plain_table, say};
+use crate::store_args::{self, Output, OutputArgs, plain_table, say};
 
 /// With pushes: the median from ack to seen, over a raw PUT's.
 const RATIO_MAX: f64 = 0.3;
@@ -41,12 +39,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(args.rate > 0.0, "--rate must be above 0");
     let report = store_args::block_on(async {
-        let store = open_or_create(&args.store)?;
-        let store = match args.wrap {
-            None => store,
-            Some(wrap) => store.wrapped(|inner| Arc::new(S3Like::new(inner, SEED, wrap == Wrap::S3LikeSlow))),
-        };
-        measure(&store, Duration::from_secs(args.seconds), args.rate).await
+        measure(&wrap::open(&args.store, args.wrap)?, Duration::from_secs(args.seconds), args.rate).await
     })?;
     let met = report.runs.iter().all(is_met);
     match args.output.output {

@@ -21,7 +21,7 @@ const PAUSE_MS_MAX: f64 = 2_000.0;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A store that processes can share; what is written stays below fleet-… there
+    /// A store that processes can share; what is written lies below fleet-… there, and is removed again
     #[arg(long, env = "FRAZIL_STORE", value_name = "URL")]
     store: String,
     /// How many gateways, one fleet after the other
@@ -78,8 +78,8 @@ fn targets(report: &Report) -> Vec<(String, bool)> {
 fn print(report: &Report, targets: &[(String, bool)]) {
     say(format_args!("{}; {} requests a second in all", report.store, report.rate));
     let head =
-        ["gateways", "ack p50 ms", "p99 ms", "count", "failed", "PUT/s", "CPUs", "leader killed: pause ms"];
-    let mut table = plain_table(&head);
+        ["gateways", "ack p50 ms", "p99 ms", "count", "failed", "PUT/s", "CPUs", "handed over", "in vain"];
+    let mut table = plain_table(&[head.as_slice(), &["leader killed: pause ms"]].concat());
     for run in &report.runs {
         table.add_row([
             run.gateways.to_string(),
@@ -89,6 +89,8 @@ fn print(report: &Report, targets: &[(String, bool)]) {
             run.failed.to_string(),
             format!("{:.2}", run.puts_per_second),
             format!("{:.3}", run.cpus),
+            run.handed_over.to_string(),
+            run.handed_over_in_vain.to_string(),
             run.leader_killed_pause_ms.map_or_else(|| "-".to_owned(), |pause| format!("{pause:.0}")),
         ]);
     }

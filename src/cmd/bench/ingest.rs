@@ -8,9 +8,10 @@ use crate::store_args::{self, Output, OutputArgs, bytes_text, note, plain_table,
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where each gateway that is started keeps its rows; in its memory if it is not given
-    #[arg(long, default_value = "memory://", value_name = "URL")]
-    store: String,
+    /// Where each gateway that is started keeps its rows; a directory that is removed again if it is not given. With memory:// the
+    /// gateway's own memory is the store, and in the figures
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
     /// Uncompressed Arrow of each case, in MiB
     #[arg(long, default_value_t = 512, value_name = "N")]
     mib: usize,
@@ -29,17 +30,24 @@ pub(super) struct Args {
 
 /// Measures, and prints what came out.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let name = format!("frazil-bench-ingest-{}", frazil_log::env::Env::system().ulid());
+    let directory = std::env::temp_dir().join(name);
+    let store = args.store.clone().unwrap_or_else(|| format!("file://{}", directory.display()));
     let options = ingest::Options {
         bytes: args.mib << 20,
         batch_rows: args.batch_rows,
         streams: args.streams,
-        store: args.store.clone(),
+        store,
         only: args.only.clone(),
     };
     let report = store_args::block_on(ingest::measure(&options, |case: &Measured| {
         let per_gib = case.cpu_seconds_per_gib;
         note(format_args!("{} stored {}: {per_gib:.2} CPU-s/GiB", case.door, case.stored));
-    }))?;
+    }));
+    if directory.exists() {
+        std::fs::remove_dir_all(&directory)?;
+    }
+    let report = report?;
     match args.output.output {
         Output::Json => say(serde_json::to_value(&report)?),
         Output::Table => print(&report),

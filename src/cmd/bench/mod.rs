@@ -7,6 +7,7 @@ mod fleet;
 mod ingest;
 mod scan;
 mod tables;
+mod wrap;
 
 use std::process::ExitCode;
 

@@ -81,7 +81,11 @@ fn targets(report: &Report) -> Vec<Target> {
     sources.dedup();
     for source in sources {
         let (Some(full), Some(one)) = (find(source, COLUMNS), find(source, 1)) else { continue };
-        let narrow = one.rows_per_second / full.rows_per_second;
+        // From the ring nothing is copied before it is sent: both cost a pointer a batch, and the connection tells them apart.
+        let (what, narrow) = match source {
+            "ring" => ("client's ", one.client_rows_per_second / full.client_rows_per_second),
+            _ => ("", one.rows_per_second / full.rows_per_second),
+        };
         targets.push(Target {
             words: format!(
                 "{source}: full width at least {FULL_WIDTH_MIN} × plain GET: {:.2}",
@@ -91,7 +95,7 @@ fn targets(report: &Report) -> Vec<Target> {
         });
         targets.push(Target {
             words: format!(
-                "{source}: 1 of {COLUMNS} columns at least {NARROW_MIN} × the rows/s: {narrow:.1}"
+                "{source}: 1 of {COLUMNS} columns at least {NARROW_MIN} × the {what}rows/s: {narrow:.1}"
             ),
             met: narrow >= NARROW_MIN,
         });
@@ -105,12 +109,13 @@ fn targets(report: &Report) -> Vec<Target> {
 
 fn print(report: &Report, targets: &[Target]) {
     say(format_args!(
-        "{}: {} rows of {COLUMNS} columns, {} stored, compression {}; plain GET {:.0} MiB/s",
+        "{}: {} rows of {COLUMNS} columns, {} stored, compression {}; plain GET {:.0} MiB/s, plain GETs of one column's ranges {:.0} rows/s",
         report.store,
         thousands(report.rows as u64),
         bytes_text(report.stored_bytes),
         report.compression,
-        report.plain_mib_per_second
+        report.plain_mib_per_second,
+        report.ranges_rows_per_second
     ));
     let mut table = plain_table(&[
         "source",
@@ -119,6 +124,7 @@ fn print(report: &Report, targets: &[Target]) {
         "rows/s",
         "MiB/s",
         "× plain GET",
+        "client's rows/s",
         "fetched ×",
         "requests",
     ]);
@@ -129,6 +135,7 @@ fn print(report: &Report, targets: &[Target]) {
         rows_per_second,
         mib_per_second,
         of_plain,
+        client_rows_per_second,
         fetched_ratio,
         requests,
     } in &report.scans
@@ -140,6 +147,7 @@ fn print(report: &Report, targets: &[Target]) {
             format!("{rows_per_second:.0}"),
             format!("{mib_per_second:.0}"),
             format!("{of_plain:.2}"),
+            format!("{client_rows_per_second:.0}"),
             format!("{fetched_ratio:.2}"),
             requests.to_string(),
         ]);

@@ -10,6 +10,13 @@ use crate::store_args::{self, Output, OutputArgs, bytes_text, open_or_create, pl
 /// A start takes less, in seconds.
 const READY_SECONDS_END: f64 = 1.0;
 
+/// Requests that a read of a table costs besides one for each of its slices.
+const RARE_REQUESTS_MAX: u64 = 3;
+
+/// The targets in words.
+const TARGET: &str =
+    "ready < 1 s, a table that is seldom written is read with at most 3 requests + its slices";
+
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -36,11 +43,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         tables::Options { tables: args.tables, written_a_second: args.written, seconds: args.seconds };
     let measured =
         store_args::block_on(async { tables::measure(&open_or_create(&args.store)?, options).await })?;
-    let met = measured.ready_seconds < READY_SECONDS_END;
+    let met = measured.ready_seconds < READY_SECONDS_END
+        && measured.rare_requests <= RARE_REQUESTS_MAX + measured.rare_slices;
     match args.output.output {
         Output::Json => {
             let mut json = serde_json::to_value(&measured)?;
-            json["target"] = json!({"words": "ready < 1 s", "met": met});
+            json["target"] = json!({"words": TARGET, "met": met});
             say(json);
         }
         Output::Table => print(&measured, met),
@@ -65,10 +73,14 @@ fn print(measured: &Measured, met: bool) {
         ("state", format!("{}, {} names", bytes_text(measured.state_bytes as u64), measured.names)),
         ("state encoded in", ms(measured.state_encoded_in_seconds)),
         ("ready", format!("{}, {} requests", ms(measured.ready_seconds), measured.ready_requests)),
+        (
+            "a seldom table",
+            format!("{} requests for {} slices", measured.rare_requests, measured.rare_slices),
+        ),
     ];
     for (name, value) in rows {
         table.add_row([name.to_owned(), value]);
     }
     say(table);
-    say(format_args!("target: ready < 1 s → {}", if met { "met" } else { "MISSED" }));
+    say(format_args!("target: {TARGET} → {}", if met { "met" } else { "MISSED" }));
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cmd::gateway::{print_banner, run_process, settle};
+use crate::cmd::gateway::{print_banner, run_process};
 use crate::config::ProcessArgs;
 use crate::node;
 
@@ -17,11 +17,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let settings = match settle(args.process, None) {
-        Ok(settings) => settings,
-        Err(code) => return Ok(code),
-    };
-    run_process(settings, |node| {
+    run_process(args.process, None, |node| {
         node::compactor(node, |store, address| {
             let port =
                 address.map_or(String::new(), |address| format!("   metrics http://{address}/metrics"));

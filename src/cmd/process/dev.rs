@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 
-use crate::cmd::gateway::{print_banner, run_process, settle};
+use crate::cmd::gateway::{print_banner, run_process};
 use crate::config::{ProcessArgs, Settings};
 use crate::node::{self, Running};
 
@@ -20,11 +20,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let settings = match settle(args.process, Some(DEFAULT_STORE)) {
-        Ok(settings) => settings,
-        Err(code) => return Ok(code),
-    };
-    run_process(settings, |node| node::gateway(node, true, banner))
+    run_process(args.process, Some(DEFAULT_STORE), |node| node::gateway(node, true, banner))
 }
 
 fn banner(running: &Running, settings: &Settings) {

@@ -17,27 +17,26 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let settings = match settle(args.process, None) {
-        Ok(settings) => settings,
-        Err(code) => return Ok(code),
-    };
-    run_process(settings, |node| node::gateway(node, false, banner))
+    run_process(args.process, None, |node| node::gateway(node, false, banner))
 }
 
-/// The settings; or, with a word to the user, the exit code for wrong ones.
+/// Settles the settings, opens the store and runs a process on it. Wrong settings: a word to the user, and exit code 2.
 #[expect(clippy::print_stderr, reason = "a command's word to its user")]
-pub fn settle(args: ProcessArgs, default_store: Option<&str>) -> Result<Settings, ExitCode> {
-    args.settle(default_store).map_err(|error| {
-        eprintln!("frazil: {error:#}");
-        ExitCode::from(2)
-    })
-}
-
-/// Opens the store and runs a process on it.
-pub fn run_process<F>(settings: Settings, run: impl FnOnce(Node) -> F) -> anyhow::Result<ExitCode>
+pub fn run_process<F>(
+    args: ProcessArgs,
+    default_store: Option<&str>,
+    run: impl FnOnce(Node) -> F,
+) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<ExitCode>>,
 {
+    let settings = match args.settle(default_store) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("frazil: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
     telemetry::begin(settings.log_format, config::environment().get("FRAZIL_LOG").map(String::as_str));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(async {

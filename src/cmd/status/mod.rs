@@ -1,7 +1,8 @@
-//! `frazil status`: how a gateway and its store are doing, and what to look at first.
+//! `frazil status`: how a gateway and its store are doing, and what to look at first; [`top`] is the same over time.
 //!
-//! Start reading at [`gather`], which asks; [`view`] turns the answers into one document, and that into words.
+//! Start reading at [`look`], which asks; [`view`] turns the answers into one document, and that into words.
 
+pub(crate) mod top;
 mod view;
 
 use std::process::ExitCode;
@@ -26,16 +27,23 @@ pub(crate) struct Args {
 /// # Errors
 /// If no gateway answers, or it does not let us in.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    client::run(async {
-        let client = Client::new(&args.common.endpoint)?;
-        let document = gather(&client).await?;
-        print_object(args.common.output, &document, &view::for_people(&document))?;
-        Ok(ExitCode::SUCCESS)
+    client::run_on(&args.common, async |client, format| {
+        let Look { state, cluster, metrics } = look(&client).await?;
+        let document = view::document(client.shown_url(), state.as_deref(), &cluster, &metrics);
+        print_object(format, &document, &view::for_people(&document))
     })
 }
 
-/// All that a gateway says of itself, as one document. One that drains or folds answers 503, and is shown all the same.
-async fn gather(client: &Client) -> anyhow::Result<Value> {
+/// All that a gateway says of itself.
+#[derive(Clone, Debug)]
+struct Look {
+    state: Option<String>,
+    cluster: Value,
+    metrics: Metrics,
+}
+
+/// Asks a gateway. One that drains or folds answers 503, and is shown all the same.
+async fn look(client: &Client) -> anyhow::Result<Look> {
     let ready = client.send_any(&client.request(Method::GET, &["ready"])).await?;
     let state = ready.json().ok().and_then(|ready| ready["state"].as_str().map(str::to_owned));
     let cluster = client.json(&client.request(Method::GET, &["v1", "cluster"])).await;
@@ -47,5 +55,5 @@ async fn gather(client: &Client) -> anyhow::Result<Value> {
     };
     let scrape = client.send(&client.request(Method::GET, &["metrics"])).await?;
     let metrics = Metrics::parse(&String::from_utf8_lossy(&scrape.body));
-    Ok(view::document(client.shown_url(), state.as_deref(), &cluster, &metrics))
+    Ok(Look { state, cluster, metrics })
 }

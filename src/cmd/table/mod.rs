@@ -48,6 +48,9 @@ enum Verb {
     Restore {
         /// The table, or database.table
         name: TableName,
+        /// Which of several of the name, as `frazil table list --dropped` shows it; else the newest
+        #[arg(long)]
+        uuid: Option<String>,
     },
 }
 
@@ -79,7 +82,7 @@ struct Create {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  frazil table list shop -o json")]
+#[command(after_help = "Examples:\n  frazil table list shop -o json\n  frazil table list --dropped")]
 struct List {
     /// The database
     #[arg(default_value = client::DATABASE_DEFAULT)]
@@ -87,6 +90,9 @@ struct List {
     /// Only tables whose names begin with this
     #[arg(long, default_value = "")]
     prefix: String,
+    /// Tables that were dropped and can be restored, instead
+    #[arg(long)]
+    dropped: bool,
 }
 
 /// All changes are made or none. They are made in the order of the flags below, whatever the order on the command line.
@@ -146,18 +152,16 @@ fn pair(text: &str) -> Result<(String, String), String> {
 /// # Errors
 /// What the gateway says, or that none answers.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    client::run(async {
-        let client = Client::new(&args.common.endpoint)?;
-        let format = args.common.output;
+    client::run_on(&args.common, async |client, format| {
         match args.verb {
             Verb::Create(create) => create_table(&client, format, create).await?,
             Verb::List(list) => list_tables(&client, format, &list).await?,
             Verb::Describe { name } => describe::run(&client, format, &name).await?,
             Verb::Alter(alter) => alter_table(&client, format, &alter).await?,
             Verb::Drop { name } => drop_table(&client, format, &name).await?,
-            Verb::Restore { name } => restore_table(&client, format, &name).await?,
+            Verb::Restore { name, uuid } => restore_table(&client, format, &name, uuid).await?,
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     })
 }
 
@@ -213,6 +217,9 @@ async fn list_tables(client: &Client, format: Format, list: &List) -> anyhow::Re
         if let Some(after) = &after {
             request = request.query("after", after);
         }
+        if list.dropped {
+            request = request.query("dropped", "true");
+        }
         let page = client.json(&request).await?;
         tables.extend(page["tables"].as_array().into_iter().flatten().cloned());
         let next = page["next"].as_str().map(str::to_owned);
@@ -221,6 +228,14 @@ async fn list_tables(client: &Client, format: Format, list: &List) -> anyhow::Re
             break;
         }
         after = next;
+    }
+    if list.dropped {
+        let members = ["name", "columns", "dropped", "kept_until", "uuid"];
+        let mut listing = Listing::new(&["table", "columns", "dropped", "kept until", "uuid"]);
+        for table in &tables {
+            listing.push(members.map(|member| table[member].clone()).to_vec());
+        }
+        return listing.print(format, &json!({"tables": tables}));
     }
     let mut listing = Listing::new(&["table", "columns", "buckets", "bucket_by"]);
     for table in &tables {
@@ -266,7 +281,16 @@ async fn drop_table(client: &Client, format: Format, name: &TableName) -> anyhow
     print_object(format, &json!({"dropped": name.to_string()}), &format!("dropped {name}: the name is free"))
 }
 
-async fn restore_table(client: &Client, format: Format, name: &TableName) -> anyhow::Result<()> {
-    let document = client.json(&client.request(Method::POST, &name.path(&["restore"]))).await?;
+async fn restore_table(
+    client: &Client,
+    format: Format,
+    name: &TableName,
+    uuid: Option<String>,
+) -> anyhow::Result<()> {
+    let mut request = client.request(Method::POST, &name.path(&["restore"]));
+    if let Some(uuid) = uuid {
+        request = request.query("uuid", uuid);
+    }
+    let document = client.json(&request).await?;
     print_object(format, &document, &format!("restored {name}"))
 }

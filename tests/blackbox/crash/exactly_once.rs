@@ -30,17 +30,49 @@ fn count() -> u64 {
     count.map_or(COUNT_SHORT, |count| count.parse().expect("FRAZIL_EXACTLY_ONCE_COUNT is a number"))
 }
 
-/// Kills the process and starts another in its place, again and again.
-async fn kill_and_start(store: &Store, mut frazil: Frazil) -> Frazil {
-    let again = Start::new("dev", store).listen(frazil.address());
-    for n in 1..=count() {
-        sleep(Duration::from_millis(300 + n * 377 % 1300)).await;
-        frazil.kill();
-        frazil = again.run().await;
-        println!("kill -9 {n} of {}, ready again in {:?}", count(), frazil.started_in);
+/// Processes on one store; any of them answers any request.
+struct Doors {
+    store: Store,
+    verb: &'static str,
+    open: Vec<Frazil>,
+}
+
+impl Doors {
+    /// One process with everything in it, on a directory.
+    async fn dev() -> Self {
+        let store = Store::file();
+        let open = vec![Frazil::dev(&store).await];
+        Self { store, verb: "dev", open }
     }
-    sleep(Duration::from_millis(500)).await;
-    frazil
+
+    /// Two gateways on a bucket.
+    async fn gateways() -> Self {
+        let store = Store::minio().await;
+        let open = vec![Frazil::gateway(&store).await, Frazil::gateway(&store).await];
+        Self { store, verb: "gateway", open }
+    }
+
+    fn urls(&self) -> Vec<String> {
+        self.open.iter().map(|door| door.url().to_owned()).collect()
+    }
+
+    fn http(&self) -> &Http {
+        &self.open[0].http
+    }
+
+    /// Kills a process and starts another in its place, again and again, one after the other of them.
+    async fn kill_and_start(&mut self) {
+        for n in 1..=count() {
+            sleep(Duration::from_millis(300 + n * 377 % 1300)).await;
+            let at = usize::try_from(n).expect("few kills") % self.open.len();
+            let door = &mut self.open[at];
+            let again = Start::new(self.verb, &self.store).listen(door.address());
+            door.kill();
+            *door = again.run().await;
+            println!("kill -9 {n} of {}, ready again in {:?}", count(), door.started_in);
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
 }
 
 /// Requests until the writer is told to stop: request n has `1 + n % 3` orders and `1 + n % 2` changes of the stock.
@@ -50,11 +82,12 @@ fn sizes(n: u64) -> (u64, u64) {
 
 /// curl, as in the documentation, with the same sequence until it is answered; how many requests were.
 async fn write_forms(
-    url: String,
+    urls: Vec<String>,
     directory: tempfile::TempDir,
     stop: tokio::sync::watch::Receiver<bool>,
 ) -> u64 {
     let (orders, stock) = (directory.path().join("o.ndjson"), directory.path().join("s.csv"));
+    let mut doors = urls.iter().cycle();
     for n in 0.. {
         if *stop.borrow() {
             return n;
@@ -72,7 +105,7 @@ async fn write_forms(
             curl.args(["--header", "Producer-Epoch: 0", "--header", &format!("Producer-Seq: {n}")]);
             curl.args(["-F", &format!("orders=@{};type=application/x-ndjson", orders.display())]);
             curl.args(["-F", &format!("stock=@{};type=text/csv", stock.display())]);
-            curl.arg(format!("{url}{WRITE}"));
+            curl.arg(format!("{}{WRITE}", doors.next().expect("there is a door")));
             let done = tokio::task::spawn_blocking(move || curl.output()).await.expect("it does not panic");
             let code = String::from_utf8_lossy(&done.expect("curl is installed").stdout).into_owned();
             if code == "200" {
@@ -97,12 +130,14 @@ async fn requests_in(http: &Http, name: &str) -> Option<BTreeSet<u64>> {
 }
 
 /// Reads one table and then the other: what the first shows the second must show, since its tail was confirmed later.
-async fn read_both(url: String, stop: tokio::sync::watch::Receiver<bool>) -> u64 {
-    let http = Http::new(&url);
+async fn read_both(urls: Vec<String>, stop: tokio::sync::watch::Receiver<bool>) -> u64 {
+    let doors: Vec<Http> = urls.iter().map(|url| Http::new(url)).collect();
+    let mut doors = doors.iter().cycle();
+    let mut door = || doors.next().expect("there is a door");
     let mut reads = 0;
     while !*stop.borrow() {
         let pair = if reads % 2 == 0 { ["orders", "stock"] } else { ["stock", "orders"] };
-        let (first, second) = (requests_in(&http, pair[0]).await, requests_in(&http, pair[1]).await);
+        let (first, second) = (requests_in(door(), pair[0]).await, requests_in(door(), pair[1]).await);
         if let (Some(first), Some(second)) = (first, second) {
             let without: Vec<_> = first.difference(&second).collect();
             assert!(
@@ -120,24 +155,30 @@ async fn read_both(url: String, stop: tokio::sync::watch::Receiver<bool>) -> u64
 
 #[tokio::test]
 async fn atomic_rows_of_one_table_are_never_without_those_of_the_other() {
-    let store = Store::file();
-    let frazil = Frazil::dev(&store).await;
+    atomic_rows(Doors::dev().await).await;
+}
+
+#[tokio::test]
+async fn atomic_rows_through_two_gateways_on_a_bucket_are_whole_too() {
+    atomic_rows(Doors::gateways().await).await;
+}
+
+async fn atomic_rows(mut doors: Doors) {
     for (name, columns) in
         [("orders", "n BIGINT NOT NULL, row BIGINT"), ("stock", "n BIGINT NOT NULL, change BIGINT")]
     {
-        frazil.http.put(&table(name), &format!(r#"{{"columns":"{columns}"}}"#)).await.ok(201);
+        doors.http().put(&table(name), &format!(r#"{{"columns":"{columns}"}}"#)).await.ok(201);
     }
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let url = frazil.url().to_owned();
     let scratch = tempfile::tempdir().expect("a temporary directory can be made");
-    let reader = tokio::spawn(read_both(url.clone(), stopped.clone()));
-    let writer = tokio::spawn(write_forms(url, scratch, stopped));
-    let frazil = kill_and_start(&store, frazil).await;
+    let reader = tokio::spawn(read_both(doors.urls(), stopped.clone()));
+    let writer = tokio::spawn(write_forms(doors.urls(), scratch, stopped));
+    doors.kill_and_start().await;
     stop.send_replace(true);
     let requests = writer.await.expect("every request is answered in the end");
     let reads = reader.await.expect("the reader saw whole requests only");
     let (orders, stock) =
-        (requests_in(&frazil.http, "orders").await, requests_in(&frazil.http, "stock").await);
+        (requests_in(doors.http(), "orders").await, requests_in(doors.http(), "stock").await);
     assert_eq!(orders, Some((0..requests).collect()));
     assert_eq!(stock, orders);
 
@@ -148,11 +189,11 @@ async fn atomic_rows_of_one_table_are_never_without_those_of_the_other() {
         Some(*sum)
     });
     let ends: BTreeSet<(u64, u64)> = std::iter::once((0, 0)).chain(ends).collect();
-    let slots = tails(&store, None).await.0;
+    let slots = tails(&doors.store, None).await.0;
     let step = (slots / 64).max(1);
     let mut looked_at = 0;
     for slot in (3..=slots).rev().step_by(usize::try_from(step).expect("few slots")) {
-        let (_, at) = tails(&store, Some(slot)).await;
+        let (_, at) = tails(&doors.store, Some(slot)).await;
         assert!(ends.contains(&at), "before slot {slot} the tables end at {at:?}: part of a request");
         looked_at += 1;
     }
@@ -222,14 +263,15 @@ fn square(n: &Value) -> u64 {
     n.as_u64().map_or(0, |n| n * n)
 }
 
-/// Steps until the input is closed and used up.
-fn worker(url: &str, closed: &tokio::sync::watch::Receiver<bool>) -> JoinHandle<u64> {
-    let (http, closing) = (Http::new(url), closed.clone());
+/// Steps until the input is closed and used up, each through the next of the doors.
+fn worker(urls: &[String], closed: &tokio::sync::watch::Receiver<bool>) -> JoinHandle<u64> {
+    let doors: Vec<Http> = urls.iter().map(|url| Http::new(url)).collect();
+    let closing = closed.clone();
     tokio::spawn(async move {
-        let mut failed = 0;
+        let (mut failed, mut doors) = (0, doors.iter().cycle());
         loop {
             let closed = *closing.borrow();
-            match step(&http).await {
+            match step(doors.next().expect("there is a door")).await {
                 Ok(true) => {}
                 Ok(false) if closed => return failed,
                 Ok(false) => sleep(Duration::from_millis(10)).await,
@@ -243,8 +285,9 @@ fn worker(url: &str, closed: &tokio::sync::watch::Receiver<bool>) -> JoinHandle<
 }
 
 /// Writes the numbers from 0 on, five a request, each request until it is answered.
-async fn feed(url: String, stop: tokio::sync::watch::Receiver<bool>) -> u64 {
-    let http = Http::new(&url);
+async fn feed(urls: Vec<String>, stop: tokio::sync::watch::Receiver<bool>) -> u64 {
+    let doors: Vec<Http> = urls.iter().map(|url| Http::new(url)).collect();
+    let mut doors = doors.iter().cycle();
     for seq in 0u64.. {
         if *stop.borrow() {
             return seq * 5;
@@ -254,7 +297,9 @@ async fn feed(url: String, stop: tokio::sync::watch::Receiver<bool>) -> u64 {
         let seq = seq.to_string();
         let headers = [("producer-id", "feed"), ("producer-epoch", "0"), ("producer-seq", seq.as_str())];
         let (path, within) = (format!("{}/rows", table("input")), Instant::now() + AFTERWARDS);
-        while !http
+        while !doors
+            .next()
+            .expect("there is a door")
             .attempt("POST", &path, &headers, Some(body.clone()))
             .await
             .is_ok_and(|answer| answer.status == 200)
@@ -269,18 +314,24 @@ async fn feed(url: String, stop: tokio::sync::watch::Receiver<bool>) -> u64 {
 
 #[tokio::test]
 async fn exactly_once_through_read_process_write() {
-    let store = Store::file();
-    let frazil = Frazil::dev(&store).await;
-    frazil.http.put(&table("input"), r#"{"columns":"n BIGINT NOT NULL"}"#).await.ok(201);
+    read_process_write(Doors::dev().await).await;
+}
+
+#[tokio::test]
+async fn exactly_once_through_two_gateways_on_a_bucket() {
+    read_process_write(Doors::gateways().await).await;
+}
+
+async fn read_process_write(mut doors: Doors) {
+    doors.http().put(&table("input"), r#"{"columns":"n BIGINT NOT NULL"}"#).await.ok(201);
     let output = r#"{"columns":"n BIGINT NOT NULL, square BIGINT NOT NULL"}"#;
-    frazil.http.put(&table("output"), output).await.ok(201);
+    doors.http().put(&table("output"), output).await.ok(201);
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let url = frazil.url().to_owned();
-    let feeder = tokio::spawn(feed(url.clone(), stopped.clone()));
+    let feeder = tokio::spawn(feed(doors.urls(), stopped.clone()));
     // Two of them: only one can move the position.
     let (close, closed) = tokio::sync::watch::channel(false);
-    let workers = [worker(&url, &closed), worker(&url, &closed)];
-    let frazil = kill_and_start(&store, frazil).await;
+    let workers = [worker(&doors.urls(), &closed), worker(&doors.urls(), &closed)];
+    doors.kill_and_start().await;
     stop.send_replace(true);
     let fed = feeder.await.expect("every row is written in the end");
     close.send_replace(true);
@@ -289,11 +340,11 @@ async fn exactly_once_through_read_process_write() {
         let done = tokio::time::timeout(AFTERWARDS, worker).await;
         failed += done.expect("the workers reach the end").expect("no worker saw anything strange");
     }
-    let group = frazil.http.get(GROUP).await.ok(200);
+    let group = doors.http().get(GROUP).await.ok(200);
     assert_eq!(group["positions"]["input"], format!("0:{fed}"), "{group}");
     assert_eq!(group["lag"]["input"]["rows"], 0, "{group}");
     let path = format!("{}/rows?limit=100000", table("output"));
-    let rows = frazil.http.get(&path).await.ok(200);
+    let rows = doors.http().get(&path).await.ok(200);
     let expected: Vec<Value> = (0..fed).map(|n| json!({"n": n, "square": n * n})).collect();
     assert_eq!(rows.as_array().map(Vec::len), Some(expected.len()), "each row of the input once");
     assert_eq!(rows, json!(expected));

@@ -1,8 +1,9 @@
 //! Three gateways and a janitor on one bucket, any of them killed at any time: `just crash-fleet 50`.
 //!
 //! Writers go through all gateways at once (see `tests/checker`); a victim is drawn, killed with -9, and started again after a pause that
-//! is drawn too, so that at times several are dead together. `FRAZIL_CRASH_FLIGHT` adds writers by Flight, `FRAZIL_CRASH_SEED` repeats the draws. With a binary of the feature
-//! `scaled-protocol` in `FRAZIL_BIN`, and its variables set, checkpoints and trim happen under the kills too.
+//! is drawn too, so that at times several are dead together. `FRAZIL_CRASH_FLIGHT` and `_ATOMIC` are the numbers of writers by Flight and of
+//! writes to two tables at once, `FRAZIL_CRASH_SEED` repeats the draws. With a binary of the feature `scaled-protocol` in `FRAZIL_BIN`,
+//! and its variables set, checkpoints and trim happen under the kills too.
 
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -19,22 +20,25 @@ use crate::support::store::Store;
 use crate::support::{free_address, setting};
 
 const COUNT_SHORT: u64 = 4;
-const GATEWAYS: usize = 3;
+pub(super) const GATEWAYS: usize = 3;
+
+/// How long the checker may take once its writers have ended.
+pub(super) const VERDICT_MAX: Duration = Duration::from_secs(300);
 
 /// Between two kills, and until a victim is started again, in milliseconds.
 const BETWEEN_MS: std::ops::Range<u64> = 200..1_800;
 const DEAD_MS: std::ops::Range<u64> = 0..1_500;
 
 /// A process that is alive, or will be.
-struct Member {
-    name: String,
+pub(super) struct Member {
+    pub(super) name: String,
     start: Start,
     process: Option<Process>,
     again: Instant,
 }
 
 impl Member {
-    fn new(name: String, start: Start) -> Self {
+    pub(super) fn new(name: String, start: Start) -> Self {
         let process = Some(start.process());
         Self { name, start, process, again: Instant::now() }
     }
@@ -47,6 +51,11 @@ impl Member {
         ended
     }
 
+    /// How it ended, which it may not.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.as_mut()?.ended()
+    }
+
     fn start_if_due(&mut self) {
         if self.process.is_none() && Instant::now() >= self.again {
             self.process = Some(self.start.process());
@@ -55,7 +64,7 @@ impl Member {
 }
 
 /// All of them; a test that fails says what each wrote since it was started last.
-struct Fleet(Vec<Member>);
+pub(super) struct Fleet(pub(super) Vec<Member>);
 
 impl Drop for Fleet {
     fn drop(&mut self) {
@@ -70,19 +79,43 @@ impl Drop for Fleet {
     }
 }
 
+/// What a number in the environment says.
+fn number(name: &str, otherwise: u64) -> u64 {
+    setting(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// The numbers of a run: how many faults, and what they are drawn from.
+pub(super) fn count_and_seed() -> (u64, u64) {
+    let seed = number("FRAZIL_CRASH_SEED", rand::rng().random_range(0..1_000_000));
+    (number("FRAZIL_CRASH_COUNT", COUNT_SHORT), seed)
+}
+
+/// Writers of all kinds through all gateways, for `seconds`.
+pub(super) fn start_checker(urls: &[String], journal: &Path, seconds: u64) -> Checker {
+    let counts = [
+        ("--writers", number("FRAZIL_CRASH_WRITERS", 4)),
+        ("--flight", number("FRAZIL_CRASH_FLIGHT", 1)),
+        ("--atomic", number("FRAZIL_CRASH_ATOMIC", 1)),
+    ];
+    let counts = counts.map(|(name, count)| (name, count.to_string()));
+    let mut arguments = vec!["--journal", path(journal), "--buckets", "3"];
+    for (name, count) in &counts {
+        if count != "0" {
+            arguments.extend([name, count.as_str()]);
+        }
+    }
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    Checker::start(&urls, seconds, &arguments)
+}
+
 #[tokio::test]
 async fn a_fleet_under_kill_9_loses_and_doubles_nothing() {
-    let number = |name: &str, otherwise: u64| {
-        setting(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
-    };
-    let count = number("FRAZIL_CRASH_COUNT", COUNT_SHORT);
-    let seed = number("FRAZIL_CRASH_SEED", rand::rng().random_range(0..1_000_000));
+    let (count, seed) = count_and_seed();
     let store = Store::minio().await;
     // A first gateway makes the database, so that the compactor finds it at once.
     drop(Frazil::gateway(&store).await);
     let addresses: Vec<String> = (0..GATEWAYS).map(|_| free_address()).collect();
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
-    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
     let gateways = addresses.iter().enumerate().map(|(n, address)| {
         Member::new(format!("gateway {n}"), Start::new("gateway", &store).listen(address))
     });
@@ -91,18 +124,10 @@ async fn a_fleet_under_kill_9_loses_and_doubles_nothing() {
 
     let scratch = tempfile::tempdir().expect("a temporary directory can be made");
     let journal = scratch.path().join("acks.jsonl");
-    let seconds = 4 + count * 12 / 10;
-    let mut arguments = vec!["--journal", path(&journal), "--buckets", "3"];
-    let writers = setting("FRAZIL_CRASH_WRITERS").unwrap_or_else(|| "4".to_owned());
-    arguments.extend(["--writers", &writers]);
-    let flight = setting("FRAZIL_CRASH_FLIGHT").unwrap_or_default();
-    if !flight.is_empty() {
-        arguments.extend(["--flight", &flight]);
-    }
-    let mut checker = Checker::start(&urls, seconds, &arguments);
+    let mut checker = start_checker(&urls, &journal, 4 + count * 12 / 10);
     let kills = kill_at_random(&mut fleet.0, &mut checker, count, seed).await;
     println!("fleet: seed {seed}, kills {}", kills.join(", "));
-    let acked = checker.verdict(Duration::from_secs(300)).await;
+    let acked = checker.verdict(VERDICT_MAX).await;
     check_afterwards(&store, &journal, acked).await;
     println!("fleet: {count} × kill -9, acked {acked} lost 0 doubled 0 gaps 0; verified");
 }
@@ -142,7 +167,7 @@ async fn kill_at_random(fleet: &mut [Member], checker: &mut Checker, count: u64,
 }
 
 /// A gateway that saw none of it shows the same rows, and every object is what was written.
-async fn check_afterwards(store: &Store, journal: &Path, acked: u64) {
+pub(super) async fn check_afterwards(store: &Store, journal: &Path, acked: u64) {
     let later = Frazil::gateway(store).await;
     let seen = Checker::verify(&[later.url()], journal).verdict(Duration::from_secs(180)).await;
     assert_eq!(seen, acked, "a gateway started later shows the same rows");

@@ -3,6 +3,7 @@
 mod corrupt;
 mod exactly_once;
 mod fleet;
+mod partition;
 
 use std::time::Duration;
 

@@ -33,16 +33,24 @@ async fn the_command_does_what_curl_does(world: &World) {
     );
     let listed = command(&["table", "list", "-o", "json", "--url", url], store).await;
     assert!(listed.code == Some(0) && listed.stdout.contains("visits"), "{listed:?}");
-    let status = command(&["status", "--url", url], store).await;
-    assert_eq!(status.code, Some(0), "{status:?}");
-    let log = command(&["log", "ls", "--store", &store.url], store).await;
-    assert!(log.code == Some(0) && log.stdout.lines().count() > 1, "{log:?}");
-    let verified = command(&["verify", "--store", &store.url], store).await;
-    assert_eq!(verified.code, Some(0), "{verified:?}");
+    looks_on(store, url).await;
     let missing = command(&["consume", "nowhere", "--url", url], store).await;
     assert_eq!(missing.code, Some(1), "{missing:?}");
     let usage = command(&["no-such-verb"], store).await;
     assert_eq!(usage.code, Some(2), "{usage:?}");
+}
+
+/// What an operator types.
+async fn looks_on(store: &Store, url: &str) {
+    let status = command(&["status", "--url", url], store).await;
+    assert_eq!(status.code, Some(0), "{status:?}");
+    let top = ["top", "--interval", "300ms", "--count", "2", "-o", "json", "--url", url];
+    let top = command(&top, store).await;
+    assert!(top.code == Some(0) && top.stdout.lines().count() == 2, "{top:?}");
+    let log = command(&["log", "ls", "--store", &store.url], store).await;
+    assert!(log.code == Some(0) && log.stdout.lines().count() > 1, "{log:?}");
+    let verified = command(&["verify", "--store", &store.url], store).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
 }
 
 #[tokio::test]

@@ -209,7 +209,8 @@ def infos_tell_what_there_is():
     listed = [tuple(info.descriptor.path) for info in client.list_flights(b"told")]
     assert listed == [(b"default", b"told_one")], listed
     assert list(client.list_flights(b"default.nothing")) == []
-    assert {action.type for action in client.list_actions()} >= {"table.create", "table.drop", "offsets"}
+    actions = {action.type for action in client.list_actions()}
+    assert actions == {"table.create", "table.alter", "table.drop", "offsets", "groups.put"}, actions
     next(client.do_action(("table.drop", b'{"table":"told_one"}')))
     refused(lambda: client.get_schema(path("told_one")), "no-such-table")
 
@@ -224,6 +225,63 @@ def a_table_changes_and_old_rows_are_read():
     wide = ROWS.append_column("ref", pa.array(["r"] * 100))
     assert put(path("changed"), [wide], wide.schema)[1] is None
     assert get("changed").read_all().column("ref").to_pylist() == [None] * 100 + ["r"] * 100
+
+
+def act(action, body):
+    return json.loads(next(client.do_action((action, json.dumps(body).encode()))).body.to_pybytes())
+
+
+def a_filter_a_group_and_a_time_are_asked_for_as_over_http():
+    create("asked")
+    put(path("asked"), [ROWS])
+    time.sleep(0.02)
+    put(path("asked"), [ROWS])
+    found = get("asked", filter="id >= 97 AND url LIKE '/9%'").read_all().column("id").to_pylist()
+    assert found == [97, 98, 99] * 2, found
+    chunk = get("asked", filter="id = -1").read_chunk()
+    assert chunk.data.num_rows == 0 and json.loads(chunk.app_metadata.to_pybytes())["next"] == "0:200"
+    follow = get("asked", filter="id = 7", follow=True, columns="__offset")
+    assert [follow.read_chunk().data.column(0).to_pylist() for _ in range(2)] == [[7], [107]]
+    follow.cancel()
+    refused(lambda: get("asked", filter="nope = 1").read_all(), "nope")
+
+    rows = get("asked", columns="__offset,__timestamp").read_all()
+    second = rows.column("__timestamp")[100].as_py()
+    for begin, offset in [(second.isoformat(), 100), ("1970-01-01", 0), ("2100-01-01T00:00:00Z", 200), ("-15m", 0)]:
+        assert get("asked", **{"from": begin}).read_all().num_rows == 200 - offset, begin
+        assert act("offsets", {"table": "asked", "at": begin})["position"] == f"0:{offset}", begin
+    refused(lambda: get("asked", **{"from": "2026-01-01T00:00:00"}).read_all(), "malformed")
+
+    stored = act("groups.put", {"group": "etl", "positions": {"asked": "0:150"}})
+    assert stored["created"] is True and stored["lag"]["asked"]["rows"] == 50, stored
+    assert get("asked", group="etl").read_all().num_rows == 50
+    assert get("asked", group="etl", **{"from": "latest"}).read_all().num_rows == 50
+    assert get("asked", group="nobody").read_all().num_rows == 200, "who stands nowhere begins at `from`"
+    moved = {"group": "etl", "positions": {"asked": "0:160"}, "expected": {"asked": "0:150"}}
+    assert act("groups.put", moved)["positions"] == {"asked": "0:160"}
+    refused(lambda: act("groups.put", moved), "expected-position")
+    refused(lambda: act("groups.put", {**moved, "expected": {}, "if_generation": stored["generation"] + 1}), "generation")
+    refused(lambda: act("groups.put", {"group": "etl", "positions": {"asked": "0:201"}}), "beyond-tail")
+    refused(lambda: act("groups.put", {"group": "etl", "position": {"asked": "0:1"}}), "position")
+    refused(lambda: act("groups.put", {"positions": {"asked": "0:1"}}), "which group")
+
+
+def a_handshake_is_answered_though_there_is_nothing_to_agree_on():
+    class Handler(flight.ClientAuthHandler):
+        def authenticate(self, outgoing, incoming):
+            outgoing.write(b"user")
+            assert incoming.read() == b""
+
+        def get_token(self):
+            return b"none"
+
+    one = flight.connect(LOCATION)
+    one.authenticate(Handler())
+    assert list(one.list_actions())
+    other = flight.connect(LOCATION)
+    header, token = other.authenticate_basic_token("user", "password")
+    assert not token, (header, token)
+    assert list(other.list_actions())
 
 
 for name, behaviour in list(globals().items()):

@@ -23,7 +23,8 @@ async fn the_script_of_the_docs_puts_gets_follows_and_resumes() {
     let scratch = tempfile::tempdir().expect("a temporary directory can be made");
     let path = scratch.path().join("twenty_lines.py");
     std::fs::write(&path, script).expect("the script can be written");
-    let frazil = Frazil::gateway(&Store::file()).await;
+    let store = Store::file();
+    let frazil = Frazil::gateway(&store).await;
     let said = run(&path, &[&grpc(&frazil)]).await;
     let durable: Vec<&str> = said.lines().filter(|line| line.starts_with("durable:")).collect();
     assert_eq!(durable.len(), 10, "{said}");
@@ -34,7 +35,8 @@ async fn the_script_of_the_docs_puts_gets_follows_and_resumes() {
 
 #[tokio::test]
 async fn what_a_hostile_or_careless_client_sends_is_refused_bounded_or_repeated() {
-    let frazil = Frazil::gateway(&Store::file()).await;
+    let store = Store::file();
+    let frazil = Frazil::gateway(&store).await;
     let said = run(&repository("tests/blackbox/flight/hostile.py"), &[&grpc(&frazil)]).await;
     assert!(said.ends_with("all as promised"), "{said}");
     assert_eq!(frazil.http.get("/health").await.status, 200);
@@ -42,7 +44,8 @@ async fn what_a_hostile_or_careless_client_sends_is_refused_bounded_or_repeated(
 
 #[tokio::test]
 async fn without_the_token_nothing_is_answered() {
-    let frazil = Start::new("gateway", &Store::file()).env("FRAZIL_TOKEN", "secret").run().await;
+    let store = Store::file();
+    let frazil = Start::new("gateway", &store).env("FRAZIL_TOKEN", "secret").run().await;
     let said = run(&repository("tests/blackbox/flight/with_token.py"), &[&grpc(&frazil)]).await;
     assert!(said.ends_with("all as promised"), "{said}");
 }

@@ -1,5 +1,6 @@
 //! The other ways to read and write: a beginning by time, filters, CSV, packed bodies.
 
+mod altered;
 mod reach;
 
 use std::time::Duration;

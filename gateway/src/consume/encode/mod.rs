@@ -18,8 +18,10 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use frazil_log::schema::Column;
 use frazil_log::schema::arrow_form::arrow_field;
+use frazil_log::segment::stream_messages;
 
 use crate::error::Problem;
 
@@ -87,7 +89,9 @@ impl Encoder {
                 out.push(b']');
             }
             Format::Ndjson => batches.iter().try_for_each(|batch| self.push_lines(&mut out, batch))?,
-            Format::ArrowStream => self.push_arrow(&mut out, batches)?,
+            Format::ArrowStream => {
+                self.stream(batches)?.iter().for_each(|piece| out.extend_from_slice(piece));
+            }
             Format::Csv => {
                 csv::push_header(&mut out, &self.columns);
                 batches.iter().try_for_each(|batch| csv::push_rows(&mut out, &self.columns, batch))?;
@@ -108,13 +112,24 @@ impl Encoder {
         Ok(())
     }
 
-    fn push_arrow(&self, out: &mut Vec<u8>, batches: &[RecordBatch]) -> Result<(), Problem> {
-        let fault = |error| Problem::internal(format!("rows do not make an Arrow stream: {error}"));
-        let mut writer = StreamWriter::try_new(out, &self.arrow).map_err(fault)?;
-        for batch in batches {
-            writer.write(batch).map_err(fault)?;
+    /// A whole answer in pieces; an Arrow stream's share the memory of the batches.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    pub fn pieces(&self, format: Format, batches: &[RecordBatch]) -> Result<Vec<Bytes>, Problem> {
+        match format {
+            Format::ArrowStream => self.stream(batches),
+            other => Ok(vec![self.answer(other, batches)?.into()]),
         }
-        writer.finish().map_err(fault)
+    }
+
+    fn stream(&self, batches: &[RecordBatch]) -> Result<Vec<Bytes>, Problem> {
+        let fault = |error| Problem::internal(format!("rows do not make an Arrow stream: {error}"));
+        let mut writer = StreamWriter::try_new(Vec::new(), &self.arrow).map_err(fault)?;
+        let head = std::mem::take(writer.get_mut());
+        let end = writer.into_inner().map_err(fault)?;
+        let rows = stream_messages(batches)?;
+        Ok(std::iter::once(head.into()).chain(rows).chain([end.into()]).collect())
     }
 }
 

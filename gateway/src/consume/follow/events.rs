@@ -1,4 +1,4 @@
-//! A page as server-sent events, one a row.
+//! Rows as server-sent events, each with the position behind it as its id.
 
 use std::collections::BTreeMap;
 
@@ -7,40 +7,76 @@ use arrow::array::types::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use frazil_log::id::{Bucket, Offset};
 
-use super::HEARTBEAT_TEXT;
+use super::{Cursor, HEARTBEAT_TEXT};
 use crate::app::Page;
 use crate::consume::encode::Encoder;
 use crate::consume::position::Position;
 use crate::error::Problem;
 
-/// Writes the rows of a page, whose last two columns are their buckets and offsets; a page without rows is a heartbeat, which
-/// carries the position where a filter moved it on.
-pub(super) fn write(encoder: &Encoder, page: &Page) -> Result<Vec<u8>, Problem> {
-    let mut out = Vec::new();
-    let mut position = before(page)?;
-    let rows: usize = page.batches.iter().map(RecordBatch::num_rows).sum();
-    let mut left = rows;
-    for batch in &page.batches {
-        let places = places(batch)?;
+/// The ids of a page's rows, whose last two columns are their buckets and offsets.
+pub(super) struct Ids {
+    /// The position behind the row before.
+    position: BTreeMap<Bucket, Offset>,
+    /// Rows that are still to come.
+    left: usize,
+    /// The position behind the page.
+    next: Position,
+}
+
+impl Ids {
+    /// Those of the rows from a cursor on.
+    pub(super) fn at(page: &Page, cursor: Cursor) -> Result<Self, Problem> {
+        let left = page.batches.iter().map(RecordBatch::num_rows).sum();
+        let mut ids = Self { position: before(page)?, left, next: page.next.clone() };
+        for batch in page.batches.iter().take(cursor.batch) {
+            ids.pass(batch)?;
+        }
+        if let Some(batch) = page.batches.get(cursor.batch) {
+            ids.pass(&batch.slice(0, cursor.row))?;
+        }
+        Ok(ids)
+    }
+
+    /// Goes behind rows that are not sent.
+    pub(super) fn pass(&mut self, batch: &RecordBatch) -> Result<(), Problem> {
+        for (bucket, offset) in places(batch)? {
+            self.position.insert(bucket, offset + 1);
+            self.left -= 1;
+        }
+        Ok(())
+    }
+
+    /// Writes the next rows.
+    pub(super) fn push(
+        &mut self,
+        encoder: &Encoder,
+        out: &mut Vec<u8>,
+        batch: &RecordBatch,
+    ) -> Result<(), Problem> {
         let columns: Vec<usize> = (0..batch.num_columns().saturating_sub(2)).collect();
         let answer = batch.project(&columns).map_err(|error| Problem::internal(error.to_string()))?;
         let mut lines = Vec::new();
         encoder.push_lines(&mut lines, &answer)?;
         let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        for ((bucket, offset), line) in places.into_iter().zip(lines) {
-            position.insert(bucket, offset + 1);
-            left -= 1;
+        for ((bucket, offset), line) in places(batch)?.into_iter().zip(lines) {
+            self.position.insert(bucket, offset + 1);
+            self.left -= 1;
             // Behind the last row the page itself may have moved further.
-            let id = if left == 0 { page.next.to_string() } else { Position(position.clone()).to_string() };
+            let id = match self.left {
+                0 => self.next.to_string(),
+                _ => Position(self.position.clone()).to_string(),
+            };
             out.extend_from_slice(format!("id: {id}\ndata: ").as_bytes());
             out.extend_from_slice(line);
             out.extend_from_slice(b"\n\n");
         }
+        Ok(())
     }
-    if rows == 0 {
-        out.extend_from_slice(format!("id: {}\n{HEARTBEAT_TEXT}", page.next).as_bytes());
-    }
-    Ok(out)
+}
+
+/// What a page without rows says: a sign of life, which carries the position where a filter moved it on.
+pub(super) fn heartbeat(page: &Page) -> Vec<u8> {
+    format!("id: {}\n{HEARTBEAT_TEXT}", page.next).into_bytes()
 }
 
 /// The position before the page's first row. What lies before a bucket's first row here was passed over by a filter.

@@ -21,6 +21,7 @@ use futures::Stream;
 use futures::stream::unfold;
 use tokio::time::sleep;
 
+use self::events::Ids;
 use super::encode::Encoder;
 use super::encode::projection::Projection;
 use super::filter::Filter;
@@ -57,7 +58,8 @@ const FLUSH_TIME: Duration = Duration::from_millis(100);
 /// The pause of a follower for whose rows there was no memory.
 const OVERLOADED_PAUSE: Duration = Duration::from_secs(1);
 
-/// About how many bytes become text at once. The connection queues up to sixteen such pieces for a client that does not read.
+/// About how many bytes become text at once. The connection queues some such pieces for a client that does not read
+/// ([`crate::server`]).
 const PIECE_BYTES: usize = 8 << 10;
 
 struct Follower {
@@ -172,19 +174,20 @@ impl Follower {
         };
     }
 
-    /// Writes the next piece of a page; all of it, where each row tells its place: a page without rows is a heartbeat then.
+    /// Writes the next piece of a page. Without rows it is a heartbeat, of events.
     fn write(&mut self, page: Page, mut cursor: Cursor) -> Result<Vec<u8>, Problem> {
         self.request.group = None;
+        self.request.wait = match self.style {
+            Style::Lines => WAIT,
+            Style::Events => HEARTBEAT,
+        };
+        let is_empty = page.batches.iter().all(|batch| batch.num_rows() == 0);
         let text = match self.style {
-            Style::Lines => {
-                self.request.wait = WAIT;
-                self.piece(&page, &mut cursor)?
-            }
-            Style::Events => {
-                self.request.wait = HEARTBEAT;
+            Style::Events if is_empty => {
                 cursor.batch = page.batches.len();
-                events::write(&self.encoder, &page)?
+                events::heartbeat(&page)
             }
+            _ => self.piece(&page, &mut cursor)?,
         };
         if cursor.batch < page.batches.len() {
             let resume = self.resume_at(&page, cursor);
@@ -214,24 +217,39 @@ impl Follower {
 
     /// The next piece of a page.
     fn piece(&mut self, page: &Page, cursor: &mut Cursor) -> Result<Vec<u8>, Problem> {
-        let mut lines = Vec::new();
-        let mut rows_at_once = 1;
-        while lines.len() < PIECE_BYTES
+        let mut text = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
+        let mut ids = match self.style {
+            Style::Lines => None,
+            Style::Events => Some(Ids::at(page, *cursor)?),
+        };
+        let (mut written, mut rows_at_once) = (0, 1);
+        while text.len() < PIECE_BYTES
             && let Some(batch) = page.batches.get(cursor.batch)
         {
             if cursor.row == 0 {
                 cursor.row = self.sent_before(page, cursor.batch).min(batch.num_rows());
+                if let Some(ids) = &mut ids {
+                    ids.pass(&batch.slice(0, cursor.row))?;
+                }
             }
             let rows = rows_at_once.min(batch.num_rows() - cursor.row);
-            self.encoder.push_lines(&mut lines, &batch.slice(cursor.row, rows))?;
+            let next = batch.slice(cursor.row, rows);
+            match &mut ids {
+                None => self.encoder.push_lines(&mut text, &next)?,
+                Some(ids) => ids.push(&self.encoder, &mut text, &next)?,
+            }
             cursor.row += rows;
-            // Rows may be of any length: a few tell how many more are about enough.
-            rows_at_once = (rows_at_once * 2).min(256);
+            written += rows;
+            // Rows may be of any length: those that are written tell how many more are about enough.
+            let row_bytes = (text.len() / written.max(1)).max(1);
+            rows_at_once = (PIECE_BYTES.saturating_sub(text.len()) / row_bytes).clamp(1, written.max(1) * 2);
             if cursor.row == batch.num_rows() {
                 *cursor = Cursor { batch: cursor.batch + 1, row: 0 };
             }
         }
-        Ok(lines)
+        // The connection queues it for as long as the client pleases: what it does not fill would be held as long.
+        text.shrink_to_fit();
+        Ok(text)
     }
 
     /// How many rows of a batch were sent before, from a page that went.

@@ -20,14 +20,13 @@ use futures::future::{BoxFuture, OptionFuture};
 use futures::stream::{FuturesOrdered, StreamExt, unfold};
 use futures::{FutureExt, Stream};
 use tokio::sync::watch;
+use tonic::Streaming;
 use tonic::metadata::MetadataMap;
-use tonic::{Status, Streaming};
 
 use self::acks::Acks;
 use self::intake::{Batch, Intake, Messages, Target};
 use self::memory::Held;
 use super::Flight;
-use super::status::status;
 use crate::app::{Ack, Admission, Produce, Producer};
 use crate::error::{Kind, Problem};
 use crate::http::request::params::producer;
@@ -54,7 +53,7 @@ pub(super) fn put(
     metadata: &MetadataMap,
     held: Option<Arc<Held>>,
     stream: Streaming<FlightData>,
-) -> Result<impl Stream<Item = Result<PutResult, Status>> + Send + use<>, Problem> {
+) -> Result<impl Stream<Item = Result<PutResult, Problem>> + Send + use<>, Problem> {
     let producer = producer(&metadata.clone().into_headers())?;
     let (told, progress) = watch::channel(Progress::default());
     let put = Put { flight: Arc::clone(flight), producer, told };
@@ -85,7 +84,7 @@ impl Drop for AbortOnDrop {
 }
 
 impl Answers {
-    async fn next(&mut self) -> Option<Result<PutResult, Status>> {
+    async fn next(&mut self) -> Option<Result<PutResult, Problem>> {
         loop {
             if self.ended {
                 return None;
@@ -96,7 +95,7 @@ impl Answers {
                 Some(Ok(())) => self.ended = true,
                 Some(Err(problem)) if !news => {
                     self.ended = true;
-                    return Some(Err(status(&problem)));
+                    return Some(Err(problem));
                 }
                 _ => {}
             }
@@ -106,7 +105,7 @@ impl Answers {
             }
             if self.progress.changed().await.is_err() && self.progress.borrow().end.is_none() {
                 self.ended = true; // the driver panicked
-                return Some(Err(status(&Problem::internal("the stream met a state that is not known"))));
+                return Some(Err(Problem::internal("the stream met a state that is not known")));
             }
         }
     }

@@ -1,4 +1,6 @@
 //! What every request passes: it gets an id, shows its token, and its panic becomes a problem.
+//!
+//! A problem goes through here as HTTP's answer; a gRPC call gets it as gRPC says it.
 
 use std::any::Any;
 use std::hint::black_box;
@@ -20,24 +22,41 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that a client may give, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
+/// A request's id, among its extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// Says which request a problem is of.
+    pub(crate) fn name(&self, problem: Problem) -> Problem {
+        problem.with_request_id(&*self.0)
+    }
+}
+
 /// What is open without a token.
 const OPEN: [&str; 3] = ["/health", "/ready", "/version"];
 
 /// Names the request, in the answer's header and in its problem.
 pub(in crate::http) async fn request_id(
     State(doors): State<Arc<Doors>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_plain(id));
-    let id = given.map_or_else(|| doors.env.ulid().to_string(), str::to_owned);
+    let id = RequestId(given.map_or_else(|| doors.env.ulid().to_string(), str::to_owned).into());
+    request.extensions_mut().insert(id.clone());
+    let is_call = is_grpc(request.headers());
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
-        let problem = Problem::clone(&problem).with_request_id(id.as_str());
-        *response.body_mut() = Body::from(problem.to_json());
-        response.headers_mut().remove(header::CONTENT_LENGTH);
+        let problem = id.name(Problem::clone(&problem));
+        if is_call {
+            response = refuse(&problem);
+        } else {
+            *response.body_mut() = Body::from(problem.to_json());
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
     }
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
@@ -81,7 +100,7 @@ async fn check(token: Option<&str>, request: Request, next: Next) -> Response {
         None => "there is no token: send Authorization: Bearer <token>",
     };
     let problem = Problem::new(Kind::Unauthenticated, detail);
-    if is_grpc(request.headers()) { refuse(&problem) } else { problem.into_response() }
+    problem.into_response()
 }
 
 /// Whether two texts are the same, in a time that depends on the length of the shown one only.
@@ -95,19 +114,10 @@ fn equal(shown: &[u8], token: &[u8]) -> bool {
 
 /// The answer to a request whose handler panicked.
 pub(in crate::http) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    broken(panic.as_ref()).into_response()
-}
-
-/// The same, to a gRPC request.
-pub(in crate::http) fn call_panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    refuse(&broken(panic.as_ref()))
-}
-
-fn broken(panic: &(dyn Any + Send)) -> Problem {
     let words =
         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = words.unwrap_or("no words"), "a request panicked: please report it");
-    Problem::internal("the gateway met a state that it does not know")
+    Problem::internal("the gateway met a state that it does not know").into_response()
 }
 
 #[cfg(test)]

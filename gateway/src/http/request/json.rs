@@ -1,18 +1,25 @@
 //! Small JSON bodies, read strictly: a member that is not known is not there yet, or misspelt; it is named either way.
 
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
+use super::params::no_params;
 use crate::error::{Kind, Problem};
+use crate::http::Doors;
 
-/// Reads a body that is JSON; `curl -d` need not say so. `why` ends the sentence about any other type.
-pub(in crate::http) fn read_json<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: &[u8],
+/// The body of a request that takes no parameters and a small JSON document; `curl -d` need not say that it is one. `why` ends the
+/// sentence about any other type.
+pub(in crate::http) async fn json_request<T: DeserializeOwned>(
+    doors: &Doors,
+    request: Request,
     why: &str,
 ) -> Result<T, Problem> {
-    check_json(headers, why)?;
-    serde_json::from_slice(body).map_err(|error| unreadable(&error))
+    no_params(request.uri())?;
+    let (head, body) = request.into_parts();
+    let body = doors.bodies.read(&head.headers, body).await?;
+    check_json(&head.headers, why)?;
+    serde_json::from_slice(&body.bytes).map_err(|error| unreadable(&error))
 }
 
 /// Refuses a body that says that it is not JSON.

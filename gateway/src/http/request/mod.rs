@@ -2,6 +2,6 @@
 
 pub(super) mod body;
 pub(super) mod encoding;
-pub(super) mod guard;
+pub(crate) mod guard;
 pub(crate) mod json;
 pub(crate) mod params;

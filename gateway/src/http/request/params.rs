@@ -292,8 +292,7 @@ impl ConsumeParams {
 
 /// The parameters of a list of groups: those of a list of tables.
 pub(in crate::http) fn group_list(uri: &Uri) -> Result<GroupList, Problem> {
-    let TableList { prefix, after, limit } = table_list(uri)?;
-    Ok(GroupList { prefix, after, limit })
+    page(Params::of(uri)?)
 }
 
 impl ConsumeParams {
@@ -334,6 +333,13 @@ impl ConsumeParams {
 /// The parameters of a list of tables.
 pub(crate) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
     let mut params = Params::of(uri)?;
+    let dropped = params.flag("dropped")?;
+    let GroupList { prefix, after, limit } = page(params)?;
+    Ok(TableList { prefix, after, limit, dropped })
+}
+
+/// What every list takes.
+fn page(mut params: Params) -> Result<GroupList, Problem> {
     let prefix = params.take("prefix").unwrap_or_default();
     let after = params.take("after");
     let limit = params.number("limit")?.unwrap_or(LIMIT_DEFAULT);
@@ -341,12 +347,11 @@ pub(crate) fn table_list(uri: &Uri) -> Result<TableList, Problem> {
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::malformed(format!("limit={limit}: from 1 to {LIMIT_MAX}")));
     }
-    Ok(TableList { prefix, after, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
+    Ok(GroupList { prefix, after, limit: usize::try_from(limit).unwrap_or(usize::MAX) })
 }
 
 /// The parameter of `offsets`.
-pub(in crate::http) fn offsets_at(uri: &Uri) -> Result<Option<From>, Problem> {
-    let mut params = Params::of(uri)?;
+pub(in crate::http) fn offsets_at(mut params: Params) -> Result<Option<From>, Problem> {
     let at = params.read("at", str::parse)?;
     params.finish()?;
     Ok(at)

@@ -121,9 +121,14 @@ async fn a_follower_whose_page_went_gets_each_row_once() {
             text.extend_from_slice(&body.next().await.unwrap().unwrap());
             pieces += 1;
         }
-        let expected: String = (1..1_400).map(|id| format!("{{\"id\":{id},\"__offset\":{id}}}\n")).collect();
+        let row = |id: u32| format!("{{\"id\":{id},\"__offset\":{id}}}\n");
+        let expected: String = (1..1_400).map(row).collect();
         assert_eq!(String::from_utf8(text).unwrap(), expected);
         assert!(pieces >= 4, "rows become text a piece at a time: {pieces}");
+        let url = "clicks/rows?from=1&columns=id,__offset&format=sse";
+        let event = |id: u32| format!("id: 0:{}\ndata: {}\n", id + 1, row(id));
+        let expected: String = (1..1_400).map(event).collect();
+        assert_eq!(events(&door, url, &[], 1_399).await, expected, "events, too");
     }
 }
 
@@ -140,7 +145,7 @@ async fn a_follow_that_cannot_begin_is_a_plain_problem() {
 async fn raw(door: &Door, path: &str) -> (String, Option<std::io::ErrorKind>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(axum::serve(listener, door.router.clone()).into_future());
+    let server = tokio::spawn(crate::server::serve(listener, door.router.clone(), std::future::pending()));
     let mut client = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     client.write_all(request.as_bytes()).await.unwrap();

@@ -45,6 +45,7 @@ impl Fake {
             spec,
             version: 0,
             schemas: Vec::new(),
+            gone: None,
         };
         tables.insert(name.to_string(), (table.clone(), Vec::new()));
         table
@@ -137,6 +138,7 @@ impl Application for Fake {
 
     async fn tables(&self, database: &Name, list: TableList) -> Result<Tables, Problem> {
         check_database(database)?;
+        assert!(!list.dropped, "nothing that was dropped is kept here");
         let tables = self.tables.lock();
         let listed = tables
             .iter()

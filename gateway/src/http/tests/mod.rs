@@ -1,6 +1,7 @@
 //! The door, with a store in memory behind it: requests of each resource, and the routes against the document.
 
 mod alter;
+mod calls;
 mod consume;
 mod fake;
 mod groups;

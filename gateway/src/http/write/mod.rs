@@ -211,7 +211,7 @@ async fn groups(doors: &Doors, db: &Name, parsed: &Parsed) -> Result<Vec<(Name, 
     let mut groups = Vec::with_capacity(parsed.positions.len());
     for (group, positions) in &parsed.positions {
         let expected = parsed.expected.get(group).cloned().unwrap_or_default();
-        groups.push((name(group)?, stands(doors, db, positions.clone(), expected).await?));
+        groups.push((name(group)?, stands(&*doors.app, db, positions.clone(), expected).await?));
     }
     Ok(groups)
 }

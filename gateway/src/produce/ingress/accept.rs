@@ -1,5 +1,7 @@
 //! Taking flushes that other gateways hand over: they are written here, with the own ones, under the one budget.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use frazil_log::commit::committer::Parcel;
 use frazil_log::error::ErrorKind;
@@ -38,8 +40,13 @@ impl Ingress {
             return ProposeAnswer::new(Taken::Overloaded, "this gateway's buffer is full");
         };
         let ready = Ready { flush, _memory: Some(memory) };
-        inner.accumulator.lock().push(Queued::Ready(ready), parcel_bytes as u64);
+        let in_flight = inner.in_flight.load(Ordering::SeqCst);
+        let upcoming = {
+            let mut accumulator = inner.accumulator.lock();
+            accumulator.push(Queued::Ready(ready), parcel_bytes as u64);
+            accumulator.upcoming(self.clock(), in_flight, inner.committer.flights_free())
+        };
         inner.wake.notify_one();
-        ProposeAnswer::new(Taken::Accepted, "")
+        ProposeAnswer::accepted(upcoming)
     }
 }

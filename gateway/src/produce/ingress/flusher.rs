@@ -16,7 +16,11 @@ use super::{Ingress, Queued, Ready};
 use crate::metrics::AckStage;
 use crate::produce::accumulator::Decision;
 use crate::produce::flush::{self, Built, Pending};
+use crate::produce::pace::HAND_OVER_PAUSE;
 use crate::produce::upload;
+
+/// A flush up to this long is encoded at once; a longer one on a thread that holds up no request.
+const ENCODED_HERE_BYTES_MAX: usize = 1 << 20;
 
 /// How often a store that could not be written is asked again while nothing is in flight.
 const PROBE_PAUSE: Duration = Duration::from_secs(5);
@@ -25,10 +29,9 @@ impl Ingress {
     pub(super) async fn flush_until_drained(&self) {
         let inner = &self.inner;
         let mut probe_at: Option<Instant> = None;
-        let mut handed_at: Option<Duration> = None;
         loop {
             let in_flight = inner.in_flight.load(Ordering::SeqCst);
-            let Some(decision) = self.next_step(in_flight, &mut handed_at) else { continue };
+            let Some(decision) = self.next_step(in_flight) else { continue };
             match decision {
                 Decision::Flush => self.flush().await,
                 Decision::Idle if self.is_draining() && self.is_idle() => {
@@ -68,14 +71,14 @@ impl Ingress {
     }
 
     /// What to do with what waits; nothing more now if it has just been handed over.
-    fn next_step(&self, in_flight: usize, handed_at: &mut Option<Duration>) -> Option<Decision> {
-        match self.hand_over_due(handed_at) {
+    fn next_step(&self, in_flight: usize) -> Option<Decision> {
+        match self.hand_over_due() {
             Due::Nothing => Some(self.decide(in_flight)),
             Due::Handed => None,
             Due::In(pause) if self.inner.accumulator.lock().any(Queued::is_ready) => {
                 Some(match self.decide(in_flight) {
                     Decision::Wait(longer) => Decision::Wait(longer.min(pause)),
-                    Decision::WaitForFlight | Decision::Idle => Decision::Wait(pause),
+                    Decision::WaitForFlight | Decision::Idle => Decision::Wait(pause.min(HAND_OVER_PAUSE)),
                     Decision::Flush => Decision::Flush,
                 })
             }
@@ -90,8 +93,22 @@ impl Ingress {
         accumulator.decide(self.clock(), in_flight, free)
     }
 
+    /// Encodes what is taken: a long flush where it holds up no request.
+    async fn build(&self, pending: &[Pending]) -> Result<Built> {
+        let inline_bytes_max = self.inner.options.inline_bytes_max;
+        let bytes: usize = pending.iter().flat_map(|pending| &pending.acts).map(flush::act_bytes).sum();
+        if bytes <= ENCODED_HERE_BYTES_MAX {
+            return flush::build(pending, inline_bytes_max);
+        }
+        let pending = pending.to_vec(); // its rows are shared, not copied
+        let built = tokio::task::spawn_blocking(move || flush::build(&pending, inline_bytes_max)).await;
+        built.unwrap_or_else(|error| Err(Error::internal(format!("encoding a flush did not end: {error}"))))
+    }
+
     async fn flush(&self) {
         let inner = &self.inner;
+        // Counted before anything is waited for: what is taken is neither in the accumulator nor, else, anywhere.
+        inner.in_flight.fetch_add(1, Ordering::SeqCst);
         let taken = inner.accumulator.lock().take(self.clock());
         let now = self.env().now();
         let (mut pending, mut ready) = (Vec::new(), Vec::new());
@@ -104,7 +121,7 @@ impl Ingress {
                 Queued::Ready(flush) => ready.push(flush),
             }
         }
-        let built = match flush::build(&pending, inner.options.inline_bytes_max) {
+        let built = match self.build(&pending).await {
             Ok(built) => built,
             Err(error) => {
                 self.fail(&pending, error);
@@ -120,9 +137,12 @@ impl Ingress {
             .collect();
         let flight = match inner.committer.reserve().await {
             Ok(flight) => flight,
-            Err(error) => return self.fail_names(&names, error),
+            Err(error) => {
+                inner.in_flight.fetch_sub(1, Ordering::SeqCst);
+                inner.idle.notify_waiters();
+                return self.fail_names(&names, error);
+            }
         };
-        inner.in_flight.fetch_add(1, Ordering::SeqCst);
         let ingress = self.clone();
         self.env().spawn(async move {
             let watched = ingress.inner.health.begin();

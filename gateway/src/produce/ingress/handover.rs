@@ -17,11 +17,8 @@ use super::{Ingress, Queued, Ready};
 use crate::metrics::{AckStage, HandOver};
 use crate::peers::message::{MESSAGE_BYTES_MAX, ProposeRequest, Taken};
 use crate::produce::flush::{self, Pending};
-use crate::produce::router::{ACCEPT_TIME, Leader};
+use crate::produce::router::Leader;
 use crate::produce::upload;
-
-/// The pause between two hand-overs: what comes meanwhile goes together. The leader's own pace is ten times as long.
-const HAND_OVER_PAUSE: Duration = Duration::from_millis(10);
 
 /// A flush that is with the leader is looked for this often, where the leader does not push its slots.
 const POLL_PAUSE: Duration = Duration::from_millis(100);
@@ -48,17 +45,24 @@ impl Ingress {
     }
 
     /// Hands over what waits, if there is a leader and it is time.
-    pub(super) fn hand_over_due(&self, handed_at: &mut Option<Duration>) -> Due {
+    pub(super) fn hand_over_due(&self) -> Due {
         if !self.inner.accumulator.lock().any(Queued::is_fresh) {
             return Due::Nothing;
         }
         let Some(leader) = self.leader() else { return Due::Nothing };
-        let now = self.clock();
-        let since = handed_at.map_or(HAND_OVER_PAUSE, |at| now.saturating_sub(at));
-        if since < HAND_OVER_PAUSE {
-            return Due::In(HAND_OVER_PAUSE.saturating_sub(since));
+        let hold = {
+            let (now, mut pace) = (self.clock(), self.inner.pace.lock());
+            // What is too much for one hand-over waits for no other.
+            let full = self.inner.accumulator.lock().bytes() >= leader.rows_bytes_max;
+            let hold = if full { Duration::ZERO } else { pace.hold(leader.incarnation, now) };
+            if hold.is_zero() {
+                pace.handed(now);
+            }
+            hold
+        };
+        if !hold.is_zero() {
+            return Due::In(hold);
         }
-        *handed_at = Some(now);
         let taken = self.inner.accumulator.lock().take_matching(Queued::is_fresh);
         let (mut pending, now) = (Vec::with_capacity(taken.len()), self.env().now());
         for queued in taken {
@@ -159,8 +163,14 @@ impl Ingress {
             return HandOver::Refused;
         }
         let request = ProposeRequest { database: self.inner.replica.database().to_string(), parcel };
-        match timeout(ACCEPT_TIME, peers.propose(&leader.address, request)).await {
-            Ok(Ok(answer)) if answer.taken() == Taken::Accepted => HandOver::Folded,
+        let (accept_time, asked) = (self.inner.pace.lock().accept_time(), self.clock());
+        match timeout(accept_time, peers.propose(&leader.address, request)).await {
+            Ok(Ok(answer)) if answer.taken() == Taken::Accepted => {
+                let now = self.clock();
+                let took = now.saturating_sub(asked);
+                self.inner.pace.lock().accepted(leader.incarnation, took, answer.upcoming(), now);
+                HandOver::Folded
+            }
             Ok(Ok(answer)) => {
                 tracing::debug!(
                     leader = leader.address,
@@ -174,7 +184,10 @@ impl Ingress {
                 tracing::debug!(leader = leader.address, %error, "the leader cannot be reached");
                 HandOver::Unreachable
             }
-            Err(_) => HandOver::Unreachable,
+            Err(_) => {
+                self.inner.pace.lock().timed_out();
+                HandOver::Unreachable
+            }
         }
     }
 

@@ -36,6 +36,7 @@ use super::accumulator::{Accumulator, Limits};
 use super::door::Door;
 use super::flush::{Act, Pending};
 use super::health::Health;
+use super::pace::Pace;
 use super::router::Router;
 use crate::consume::tail::TailRing;
 use crate::memory::{Held, Share};
@@ -140,6 +141,7 @@ struct Inner {
     options: IngressOptions,
     writer: WriterInfo,
     router: Mutex<Router>,
+    pace: Mutex<Pace>,
     health: Arc<Health>,
     metrics: Metrics,
     tail: TailRing,
@@ -231,6 +233,7 @@ impl Ingress {
             in_flight: AtomicUsize::new(0),
             handed_over: AtomicUsize::new(0),
             router: Mutex::new(Router::new(writer.clone())),
+            pace: Mutex::default(),
             failed: Mutex::new(BTreeMap::new()),
             draining: watch::Sender::new(false),
             interest: Interest::default(),

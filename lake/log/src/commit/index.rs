@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future;
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -15,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::format::checkpoint::PageRef;
 use crate::format::envelope::Envelope;
 use crate::format::page::{PageHeader, Place, PlaceMap, StreamKey, decode_page};
+use crate::format::segment::ObjectId;
 use crate::id::{Offset, Slot};
 use crate::plan::places::Search;
 use crate::store::paths;
@@ -37,6 +39,9 @@ const PAGE_CACHE_BYTES_MAX: usize = 64 << 20;
 /// How much larger pieces of pages are decoded than they are stored, about.
 const DECODED_FACTOR: usize = 4;
 
+/// What a kept message takes beside its bytes, about, in stored bytes.
+const MESSAGE_OVERHEAD_BYTES: usize = 32;
+
 /// Decoded pieces of pages, so that a scan does not read a page for each of its steps. Pages never change, so a piece is right
 /// as long as its page is listed. Any number of replicas may share one. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -52,6 +57,8 @@ type PageKey = (Uuid, Slot, Slot);
 struct Pieces {
     headers: BTreeMap<PageKey, Arc<LoadedHeader>>,
     parts: BTreeMap<(PageKey, StreamKey), Arc<Vec<Place>>>,
+    /// What messages of slices say of their bytes, by where it lies: some columns of them are then one request, not two.
+    messages: BTreeMap<(ObjectId, u64, u64), Bytes>,
     bytes: usize,
 }
 
@@ -96,6 +103,26 @@ impl PageCache {
         let mut pieces = self.pieces.lock();
         pieces.make_room(bytes, self.bytes_max);
         pieces.parts.insert((page, key), Arc::clone(places));
+    }
+
+    /// A few bytes of an object that were read before.
+    pub(super) fn message(&self, object: ObjectId, range: &Range<u64>) -> Option<Bytes> {
+        self.pieces.lock().messages.get(&(object, range.start, range.end)).cloned()
+    }
+
+    /// Keeps a few bytes of an object. Nobody has checked them yet: who finds them wrong [forgets](Self::forget_messages) them.
+    pub(super) fn keep_message(&self, object: ObjectId, range: &Range<u64>, bytes: &[u8]) {
+        let mut pieces = self.pieces.lock();
+        let key = (object, range.start, range.end);
+        if !pieces.messages.contains_key(&key) {
+            pieces.make_room(bytes.len() / DECODED_FACTOR + MESSAGE_OVERHEAD_BYTES, self.bytes_max);
+            pieces.messages.insert(key, Bytes::copy_from_slice(bytes));
+        }
+    }
+
+    /// Forgets all bytes of an object.
+    pub(super) fn forget_messages(&self, object: ObjectId) {
+        self.pieces.lock().messages.retain(|(kept, ..), _| *kept != object);
     }
 }
 

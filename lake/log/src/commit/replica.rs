@@ -242,17 +242,17 @@ impl Replica {
         Ok(tail)
     }
 
-    /// [Confirms](Self::confirm_tail) the tail unless it was confirmed less than `pause` ago, by whomever: any number of waiting
-    /// readers cost one request each `pause`.
-    pub async fn poll_tail(&self, pause: Duration) -> Result<()> {
+    /// [Confirms](Self::confirm_tail) the tail unless somebody began to less than `pause` ago: any number of waiting readers cost one
+    /// request each `pause`. Answers when it may be asked for again, so that nobody's turn comes just too early.
+    pub async fn poll_tail(&self, pause: Duration) -> Result<Duration> {
         let _turn = self.inner.polls.lock().await;
-        let fresh = self.inner.polled.lock().is_some_and(|at| self.inner.env.now().since(&at) < pause);
-        if fresh {
-            return Ok(());
+        let now = self.inner.env.now();
+        if let Some(age) = self.inner.polled.lock().map(|at| now.since(&at)).filter(|age| *age < pause) {
+            return Ok(pause.saturating_sub(age));
         }
         self.confirm_tail().await?;
-        *self.inner.polled.lock() = Some(self.inner.env.now());
-        Ok(())
+        *self.inner.polled.lock() = Some(now);
+        Ok(pause.saturating_sub(self.inner.env.now().since(&now)))
     }
 
     /// Folds until `slot` is folded or shown to be absent.

@@ -7,6 +7,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::index::PageCache;
 use super::replica::{Replica, read_commit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::envelope::{ENVELOPE_BYTES, Envelope, ObjectKind};
@@ -16,18 +17,41 @@ use crate::format::slice::Slice;
 use crate::segment::{BodyPlace, RangeSource, read_slice, row_range};
 use crate::store::{Path, Store, paths};
 
+/// Ranges no longer than this are kept: what a message says of its bytes, even of a hundred columns.
+const KEPT_BYTES_MAX: u64 = 16 << 10;
+
+/// But only beside so many bytes that are fetched each time: of less, messages would fill the place of index pages. So an object
+/// that is gone is always noticed.
+const FETCHED_BYTES_MIN: u64 = 256 << 10;
+
 struct StoredObject<'a> {
     store: &'a Store,
     path: &'a Path,
+    object: ObjectId,
+    known: &'a PageCache,
 }
 
 #[async_trait]
 impl RangeSource for StoredObject<'_> {
     async fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        match self.store.get_ranges(self.path, ranges).await? {
-            Some(bytes) => Ok(bytes),
-            None => Err(Error::new(ErrorKind::NotFound, format!("{} is not there", self.path))),
+        let length = |range: &Range<u64>| range.end.saturating_sub(range.start);
+        let long: u64 = ranges.iter().map(length).filter(|length| *length > KEPT_BYTES_MAX).sum();
+        let is_short = |range: &Range<u64>| long >= FETCHED_BYTES_MIN && length(range) <= KEPT_BYTES_MAX;
+        let known = |range| if is_short(range) { self.known.message(self.object, range) } else { None };
+        let mut found: Vec<Option<Bytes>> = ranges.iter().map(known).collect();
+        let missing = || ranges.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let missing: Vec<Range<u64>> = missing().map(|(range, _)| range.clone()).collect();
+        if !missing.is_empty() {
+            let Some(fetched) = self.store.get_ranges(self.path, &missing).await? else {
+                return Err(Error::new(ErrorKind::NotFound, format!("{} is not there", self.path)));
+            };
+            for (range, bytes) in missing.iter().zip(&fetched).filter(|(range, _)| is_short(range)) {
+                self.known.keep_message(self.object, range, bytes);
+            }
+            let mut fetched = fetched.into_iter();
+            found.iter_mut().filter(|found| found.is_none()).for_each(|found| *found = fetched.next());
         }
+        found.into_iter().collect::<Option<_>>().ok_or_else(|| Error::internal("a range was not answered"))
     }
 }
 
@@ -53,7 +77,8 @@ impl Replica {
         wanted: &[usize],
     ) -> Result<Vec<RecordBatch>> {
         let path = self.object_path(&place.object);
-        let source = StoredObject { store: self.store(), path: &path };
+        let known = &self.inner.pages;
+        let source = StoredObject { store: self.store(), path: &path, object: place.object, known };
         let body = BodyPlace { object: path.as_ref(), start: place.body_start };
         let all = wanted.iter().copied().eq(0..fields.len());
         let rows = place.offsets.end - place.offsets.start;
@@ -69,7 +94,10 @@ impl Replica {
         };
         match read {
             Ok(batches) => row_range(&batches, first_row, rows),
-            Err(error) => Err(self.explain(place, &path, error).await),
+            Err(error) => {
+                known.forget_messages(place.object);
+                Err(self.explain(place, &path, error).await)
+            }
         }
     }
 

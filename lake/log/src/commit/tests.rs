@@ -11,9 +11,10 @@ use super::replica::Replica;
 use crate::env::Env;
 use crate::format::commit::{Proposal, WriterInfo};
 use crate::format::entry::Entry;
-use crate::format::page::StreamKey;
+use crate::format::page::{Place, StreamKey};
+use crate::format::segment::ObjectId;
 use crate::format::slice::{Codec, SliceOp};
-use crate::id::{Bucket, Name, ProposalName, Stream, TableId};
+use crate::id::{Bucket, Name, ProposalName, SegmentId, Stream, TableId};
 use crate::protocol::Protocol;
 use crate::schema::arrow_form::arrow_schema;
 use crate::schema::ensure::{TableRequest, build};
@@ -177,4 +178,50 @@ async fn a_rare_table_among_ten_thousand_is_found_with_three_requests() {
         replica.places(&key, 0..1).await.unwrap();
         assert_eq!(store.metrics().requests_total() - before, requests, "found twice");
     }
+}
+
+#[tokio::test]
+async fn what_long_messages_say_of_their_bytes_is_asked_once() {
+    let store = Store::open("memory://", &StoreOptions::default()).unwrap();
+    let (env, database) = (Env::system(), Name::new("default").unwrap());
+    create_log(&store, &database, &env, &writer(&env)).await.unwrap();
+    let replica =
+        Replica::open(store.clone(), database.clone(), env.clone(), Protocol::SHIPPED).await.unwrap();
+    let column =
+        || Arc::new(StringArray::from_iter_values((0..4_000).map(|n| format!("{n:0100}")))) as ArrayRef;
+    let columns = (0..4).map(|n| (format!("c{n}"), column()));
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let meta = SliceMeta {
+        table: TableId(1),
+        bucket: Bucket(0),
+        stream: Stream::Rows,
+        schema: 0,
+        columns: vec![1, 2, 3, 4],
+        op: SliceOp::Append,
+        codec: Codec::None,
+        times: None,
+        source: None,
+    };
+    let mut builder = BodyBuilder::new();
+    builder.push(meta, std::slice::from_ref(&batch)).unwrap();
+    let body = builder.finish();
+    let object = ObjectId::Segment(SegmentId { base: 1, ulid: env.ulid() });
+    let path = replica.object_path(&object);
+    let put = store.create_if_absent(&path, body.chunks.iter().cloned().collect()).await;
+    assert!(matches!(put, crate::store::CreateOutcome::Committed));
+    let slice = Arc::new(body.slices[0].clone());
+    let place = Place { offsets: 0..4_000, first_row: 0, time: 0, object, body_start: 0, slice };
+    let fields = batch.schema().fields().to_vec();
+    for requests in [2, 1, 1] {
+        let before = store.metrics().requests_total();
+        let read = replica.read_place(&place, &fields, &[2]).await.unwrap();
+        assert_eq!(read, [batch.project(&[2]).unwrap()]);
+        assert_eq!(store.metrics().requests_total() - before, requests);
+    }
+    // Another column needs no more than its own bytes; and what is gone is noticed, whatever is known of it.
+    let before = store.metrics().requests_total();
+    replica.read_place(&place, &fields, &[1]).await.unwrap();
+    assert_eq!(store.metrics().requests_total() - before, 1);
+    store.delete_many(&[path]).await.unwrap();
+    assert!(replica.read_place(&place, &fields, &[2]).await.unwrap_err().is_stale());
 }

@@ -176,32 +176,7 @@ impl<'a> BatchMessage<'a> {
                 ipc::Buffer::new(buffer.offset().saturating_sub(base), buffer.length())
             }));
         }
-        // Arrow's own encoder is the one public way to a flatbuffer builder without naming that crate's version.
-        let mut flatbuffer = IpcSchemaEncoder::new().schema_to_fb(&Schema::empty());
-        flatbuffer.reset();
-        let nodes = flatbuffer.create_vector(&nodes);
-        let buffers = flatbuffer.create_vector(&buffers);
-        let compression = compression(self.codec).map(|codec| {
-            let args = ipc::BodyCompressionArgs { codec, method: ipc::BodyCompressionMethod::BUFFER };
-            ipc::BodyCompression::create(&mut flatbuffer, &args)
-        });
-        let batch = ipc::RecordBatchArgs {
-            length: self.batch.length(),
-            nodes: Some(nodes),
-            buffers: Some(buffers),
-            compression,
-            variadicBufferCounts: None,
-        };
-        let batch = ipc::RecordBatch::create(&mut flatbuffer, &batch);
-        let message = ipc::MessageArgs {
-            version: ipc::MetadataVersion::V5,
-            header_type: ipc::MessageHeader::RecordBatch,
-            header: Some(batch.as_union_value()),
-            ..ipc::MessageArgs::default()
-        };
-        let message = ipc::Message::create(&mut flatbuffer, &message);
-        flatbuffer.finish(message, None);
-        Ok(flatbuffer.finished_data().to_vec())
+        Ok(write_metadata(self.batch.length(), &nodes, &buffers, self.codec, 0))
     }
 
     /// A node by number, of which there are as many as the fields need.
@@ -213,6 +188,43 @@ impl<'a> BatchMessage<'a> {
     pub(super) fn buffer(&self, number: usize) -> ipc::Buffer {
         *self.batch.buffers().expect("counted when opened").get(number)
     }
+}
+
+/// The metadata of a record batch message.
+pub(super) fn write_metadata(
+    rows: i64,
+    nodes: &[ipc::FieldNode],
+    buffers: &[ipc::Buffer],
+    codec: Codec,
+    body_len: i64,
+) -> Vec<u8> {
+    // Arrow's own encoder is the one public way to a flatbuffer builder without naming that crate's version.
+    let mut flatbuffer = IpcSchemaEncoder::new().schema_to_fb(&Schema::empty());
+    flatbuffer.reset();
+    let nodes = flatbuffer.create_vector(nodes);
+    let buffers = flatbuffer.create_vector(buffers);
+    let compression = compression(codec).map(|codec| {
+        let args = ipc::BodyCompressionArgs { codec, method: ipc::BodyCompressionMethod::BUFFER };
+        ipc::BodyCompression::create(&mut flatbuffer, &args)
+    });
+    let batch = ipc::RecordBatchArgs {
+        length: rows,
+        nodes: Some(nodes),
+        buffers: Some(buffers),
+        compression,
+        variadicBufferCounts: None,
+    };
+    let batch = ipc::RecordBatch::create(&mut flatbuffer, &batch);
+    let message = ipc::MessageArgs {
+        version: ipc::MetadataVersion::V5,
+        header_type: ipc::MessageHeader::RecordBatch,
+        header: Some(batch.as_union_value()),
+        bodyLength: body_len,
+        ..ipc::MessageArgs::default()
+    };
+    let message = ipc::Message::create(&mut flatbuffer, &message);
+    flatbuffer.finish(message, None);
+    flatbuffer.finished_data().to_vec()
 }
 
 /// The record batch in a message's prefix and metadata.

@@ -26,7 +26,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use builder::{Body, BodyBuilder, SliceMeta};
+pub use builder::{Body, BodyBuilder, SliceMeta, stream_messages};
 pub use fetch::{RangeSource, read_slice};
 pub use layout::BodyPlace;
 pub use projection::{Projection, decode_projected};

@@ -1,4 +1,4 @@
-//! Rows of batches: by number, and joined before they are encoded.
+//! Rows of batches: by number, and what is joined before it is encoded.
 
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
@@ -34,8 +34,17 @@ fn rows(batch: &RecordBatch) -> u64 {
     u64::try_from(batch.num_rows()).expect("a number of rows in memory fits u64")
 }
 
-/// Batches are not made longer than this by joining.
-const JOINED_BYTES_MAX: usize = 4 << 20;
+/// Batches are not made longer than this by joining: what is longer is not worth a copy.
+const JOINED_BYTES_MAX: usize = 1 << 20;
+
+/// Of each column, so many bytes in one message: some columns of many are then read in few requests.
+const COLUMN_BYTES: usize = 1 << 20;
+
+/// Yet a message is no shorter than this, if there are rows for it,
+const MESSAGE_BYTES_MIN: usize = 4 << 20;
+
+/// and no longer: who reads a few rows of it in full reads all of it.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// About how many bytes a batch's rows take in memory; of a slice of a larger batch, its own part.
 pub fn batch_bytes(batch: &RecordBatch) -> usize {
@@ -46,7 +55,7 @@ pub fn batch_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(column_bytes).sum()
 }
 
-/// Joins neighbours of one schema while they are at most 4 MiB together.
+/// Joins short neighbours of one schema, while they are at most 1 MiB together.
 ///
 /// # Errors
 /// `Internal` if their schemas differ.
@@ -68,6 +77,31 @@ pub fn join(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
         joined.push(concat(&run)?);
     }
     Ok(joined)
+}
+
+/// Neighbours that share a message, evenly long.
+pub(super) fn groups(batches: &[RecordBatch]) -> Vec<&[RecordBatch]> {
+    let columns = batches.first().map_or(0, RecordBatch::num_columns);
+    let bytes_max = columns.saturating_mul(COLUMN_BYTES).clamp(MESSAGE_BYTES_MIN, MESSAGE_BYTES_MAX);
+    let lengths: Vec<usize> = batches.iter().map(batch_bytes).collect();
+    let total: usize = lengths.iter().sum();
+    let even = total.div_ceil(total.div_ceil(bytes_max).max(1));
+    let (mut groups, mut start, mut bytes) = (Vec::new(), 0, 0_usize);
+    for (at, length) in lengths.iter().enumerate() {
+        if at > start && bytes + length > bytes_max {
+            groups.push(&batches[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += length;
+        if bytes >= even {
+            groups.push(&batches[start..=at]);
+            (start, bytes) = (at + 1, 0);
+        }
+    }
+    if start < batches.len() {
+        groups.push(&batches[start..]);
+    }
+    groups
 }
 
 fn concat(run: &[RecordBatch]) -> Result<RecordBatch> {

@@ -10,11 +10,11 @@
 //! A bound holds for every value. Comparisons place NaN now above, now below all numbers; so NaN is no bound, and a
 //! column with a NaN has none. Nested types have no bounds.
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, GenericByteArray, PrimitiveArray};
 use arrow::compute;
 use arrow::datatypes::{
-    ArrowNumericType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type,
-    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
+    ArrowNumericType, ByteArrayType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type,
+    Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
 };
 use arrow::record_batch::RecordBatch;
 
@@ -58,22 +58,24 @@ fn bounds(arrays: &[&ArrayRef]) -> Option<Bounds> {
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             numbers::<TimestampNanosecondType, 8>(arrays, i64::to_le_bytes)
         }
-        DataType::Float32 => floats::<Float32Type>(arrays, f32::is_nan, f32::total_cmp)
-            .map(|(min, max)| (min.to_le_bytes().to_vec(), max.to_le_bytes().to_vec())),
-        DataType::Float64 => floats::<Float64Type>(arrays, f64::is_nan, f64::total_cmp)
+        DataType::Float32 => {
+            // Exactly what they were before they were widened.
+            #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
+            let narrow = |bound: f64| (bound as f32).to_le_bytes().to_vec();
+            floats::<Float32Type>(arrays, f64::from).map(|(min, max)| (narrow(min), narrow(max)))
+        }
+        DataType::Float64 => floats::<Float64Type>(arrays, |value| value)
             .map(|(min, max)| (min.to_le_bytes().to_vec(), max.to_le_bytes().to_vec())),
         DataType::Decimal128(_, _) => {
             let ends = arrays.iter().filter_map(|array| ends(array.as_primitive::<Decimal128Type>()));
             widest(ends).map(|(min, max)| (decimal_bytes(min), decimal_bytes(max)))
         }
         DataType::Utf8 => {
-            let each = arrays.iter().map(|array| array.as_string::<i32>());
-            let ends = each.filter_map(|array| compute::min_string(array).zip(compute::max_string(array)));
+            let ends = arrays.iter().filter_map(|array| byte_ends(array.as_string::<i32>()));
             widest(ends).map(|(min, max)| (string_below(min), string_above(max)))
         }
         DataType::Binary => {
-            let each = arrays.iter().map(|array| array.as_binary::<i32>());
-            let ends = each.filter_map(|array| compute::min_binary(array).zip(compute::max_binary(array)));
+            let ends = arrays.iter().filter_map(|array| byte_ends(array.as_binary::<i32>()));
             widest(ends).map(|(min, max)| (bytes_below(min), bytes_above(max)))
         }
         DataType::FixedSizeBinary(_) => {
@@ -97,6 +99,52 @@ fn ends<T: ArrowNumericType>(array: &PrimitiveArray<T>) -> Option<(T::Native, T:
     compute::min(array).zip(compute::max(array))
 }
 
+/// Values of the least and the greatest beginning, as far as a bound tells them apart, in one pass that compares numbers.
+fn byte_ends<T: ByteArrayType<Offset = i32>>(
+    array: &GenericByteArray<T>,
+) -> Option<(&T::Native, &T::Native)> {
+    let mut ends: Option<((Beginning, usize), (Beginning, usize))> = None;
+    let (bytes, offsets) = (array.value_data(), array.value_offsets());
+    let mut see = |row: usize| {
+        let at = |row: usize| usize::try_from(offsets[row]).unwrap_or(0);
+        let beginning = beginning(bytes, at(row), at(row + 1));
+        match &mut ends {
+            None => ends = Some(((beginning, row), (beginning, row))),
+            Some((min, _)) if beginning < min.0 => *min = (beginning, row),
+            Some((_, max)) if beginning > max.0 => *max = (beginning, row),
+            Some(_) => {}
+        }
+    };
+    match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+        None => (0..array.len()).for_each(&mut see),
+        Some(nulls) => nulls.valid_indices().for_each(&mut see),
+    }
+    ends.map(|((_, min), (_, max))| (array.value(min), array.value(max)))
+}
+
+/// The first bytes of a value, as many as a bound has, as a number that orders as they do; then how many they are, where one more than
+/// a bound's are as good as many.
+type Beginning = (u128, usize);
+
+fn beginning(bytes: &[u8], start: usize, end: usize) -> Beginning {
+    let length = end - start;
+    let known = length.min(BOUND_BYTES_MAX);
+    let first = match bytes[start..].first_chunk::<BOUND_BYTES_MAX>() {
+        // What follows a short value is another's.
+        Some(chunk) => {
+            let behind = 8 * (BOUND_BYTES_MAX - known);
+            let mask = u32::try_from(behind).ok().and_then(|bits| u128::MAX.checked_shl(bits)).unwrap_or(0);
+            u128::from_be_bytes(*chunk) & mask
+        }
+        None => {
+            let mut first = [0; BOUND_BYTES_MAX];
+            first[..known].copy_from_slice(&bytes[start..start + known]);
+            u128::from_be_bytes(first)
+        }
+    };
+    (first, length.min(BOUND_BYTES_MAX + 1))
+}
+
 fn numbers<T: ArrowNumericType, const N: usize>(
     arrays: &[&ArrayRef],
     to_bytes: fn(T::Native) -> [u8; N],
@@ -106,25 +154,27 @@ fn numbers<T: ArrowNumericType, const N: usize>(
 }
 
 /// The ends of floating point arrays, −0 below +0; `None` if a value is NaN.
-fn floats<T: ArrowPrimitiveType>(
-    arrays: &[&ArrayRef],
-    is_nan: fn(T::Native) -> bool,
-    order: fn(&T::Native, &T::Native) -> std::cmp::Ordering,
-) -> Option<(T::Native, T::Native)> {
-    let mut ends: Option<(T::Native, T::Native)> = None;
-    for value in arrays.iter().flat_map(|array| array.as_primitive::<T>().iter().flatten()) {
-        if is_nan(value) {
-            return None;
+fn floats<T: ArrowPrimitiveType>(arrays: &[&ArrayRef], widen: fn(T::Native) -> f64) -> Option<(f64, f64)> {
+    let (mut nan, mut min, mut max, mut any) = (false, i64::MAX, i64::MIN, false);
+    let mut see = |value: T::Native| {
+        let value = widen(value);
+        nan |= value.is_nan();
+        let key = order(value.to_bits().cast_signed());
+        (min, max, any) = (min.min(key), max.max(key), true);
+    };
+    for array in arrays.iter().map(|array| array.as_primitive::<T>()) {
+        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => array.values().iter().copied().for_each(&mut see),
+            Some(nulls) => nulls.valid_indices().for_each(|row| see(array.value(row))),
         }
-        ends = Some(match ends {
-            None => (value, value),
-            Some((min, max)) => (
-                if order(&value, &min).is_lt() { value } else { min },
-                if order(&value, &max).is_gt() { value } else { max },
-            ),
-        });
     }
-    ends
+    let value = |key: i64| f64::from_bits(order(key).cast_unsigned());
+    (any && !nan).then(|| (value(min), value(max)))
+}
+
+/// The bits of a double as an integer that orders as it does, and back again.
+fn order(bits: i64) -> i64 {
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
 /// Two's complement, big-endian, without bytes that only repeat the sign.

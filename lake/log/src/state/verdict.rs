@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::format::entry;
-use crate::format::envelope::FEATURE_GROUPS;
+use crate::format::envelope::{FEATURE_AMENDMENTS, FEATURE_GROUPS};
 use crate::format::positions::{decode_known, encode_known};
 use crate::format::wire::{Reader, Writer};
 use crate::id::{Bucket, Name, Offset, SchemaId, Slot, TableId};
@@ -221,6 +221,9 @@ impl Refusal {
             | Self::GroupGeneration { .. }
             | Self::PositionBeyondTail { .. }
             | Self::GroupsFull { .. } => FEATURE_GROUPS,
+            Self::TableVersion { .. } | Self::NotDropped { .. } | Self::ExpiryStale { .. } => {
+                FEATURE_AMENDMENTS
+            }
             _ => 0,
         }
     }

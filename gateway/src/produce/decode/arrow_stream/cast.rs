@@ -306,6 +306,24 @@ impl Caster<'_> {
         owners: &Owners,
         path: Path<'_>,
     ) -> Cast {
+        if from == to {
+            // Only the zone's name may differ: the numbers stay where they are.
+            let zone = matches!(target.ty, Type::Timestamp { zone: true, .. });
+            let array = match to {
+                TimeUnit::Nanosecond => {
+                    let array = array.as_primitive::<TimestampNanosecondType>();
+                    zoned::<TimestampNanosecondType>(array.values().clone(), array.nulls(), zone)
+                }
+                TimeUnit::Microsecond => {
+                    let array = array.as_primitive::<TimestampMicrosecondType>();
+                    zoned::<TimestampMicrosecondType>(array.values().clone(), array.nulls(), zone)
+                }
+                TimeUnit::Second | TimeUnit::Millisecond => Err(ArrowError::NotYetImplemented(
+                    "tables have no timestamps of whole seconds or milliseconds".to_owned(),
+                )),
+            };
+            return built_ref(path, array).map(Some);
+        }
         self.budget.spend(array.len().saturating_mul(8))?;
         let numbers =
             arrow::compute::cast(array, &DataType::Int64).map_err(|error| fault(path, &error.to_string()))?;

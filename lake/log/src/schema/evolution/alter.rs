@@ -208,20 +208,22 @@ fn place(
     (first, after, before): (bool, Option<&str>, Option<&str>),
     column: &str,
 ) -> Result<Option<usize>> {
-    let neighbour = |name: &str| {
-        let leaf = || name.rsplit_once('.').and_then(|(_, leaf)| path::position(fields, leaf));
-        path::position(fields, name).or_else(leaf).ok_or_else(|| unknown(name, fields))
-    };
     match (first, after, before) {
         (false, None, None) => Ok(None),
         (true, None, None) => Ok(Some(0)),
-        (false, Some(name), None) => neighbour(name).map(|at| Some(at + 1)),
-        (false, None, Some(name)) => neighbour(name).map(Some),
+        (false, Some(name), None) => neighbour(fields, name).map(|at| Some(at + 1)),
+        (false, None, Some(name)) => neighbour(fields, name).map(Some),
         _ => Err(Error::invalid(format!(
             "column {}: give one of \"first\":true, \"after\" and \"before\"",
             shown(column)
         ))),
     }
+}
+
+/// Which of the fields is named, by itself or with the path that they have in common.
+fn neighbour(fields: &[Column], name: &str) -> Result<usize> {
+    let leaf = || name.rsplit_once('.').and_then(|(_, leaf)| path::position(fields, leaf));
+    path::position(fields, name).or_else(leaf).ok_or_else(|| unknown(name, fields))
 }
 
 fn rename_column(spec: &mut TableSpec, rename: &Rename) -> Result<()> {
@@ -309,6 +311,15 @@ fn drop_column(spec: &mut TableSpec, name: &str) -> Result<()> {
 
 fn move_column(spec: &mut TableSpec, change: &Move) -> Result<()> {
     let (fields, at) = sibling(spec, &change.column)?;
+    for named in change.after.iter().chain(&change.before) {
+        if neighbour(fields, named).is_ok_and(|named| named == at) {
+            return Err(Error::invalid(format!(
+                "column {}: it cannot be moved {} itself: name another column",
+                shown(&change.column),
+                if change.after.is_some() { "after" } else { "before" }
+            )));
+        }
+    }
     let column = fields.remove(at);
     let where_to = (change.first, change.after.as_deref(), change.before.as_deref());
     let to = place(fields, where_to, &change.column)?.ok_or_else(|| {

@@ -153,3 +153,77 @@ fn a_row_range_that_overflows_is_refused() {
     assert_eq!(row_range(&[], u64::MAX, 2).unwrap_err().kind(), ErrorKind::Invalid);
     assert!(row_range(&[], 0, 0).unwrap().is_empty());
 }
+
+/// What Arrow's own writer makes of batches joined.
+fn as_arrow_writes(batches: &[RecordBatch], codec: Codec) -> (Vec<u8>, String) {
+    use arrow::ipc::writer::{
+        CompressionContext, DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteOptions,
+    };
+    let joined = concat_batches(&batches[0].schema(), batches).unwrap();
+    let options = IpcWriteOptions::try_new(8, false, arrow::ipc::MetadataVersion::V5).unwrap();
+    let options = options.try_with_compression(crate::segment::message::compression(codec)).unwrap();
+    let mut context = CompressionContext::default();
+    let (_, EncodedData { ipc_message, arrow_data }) = IpcDataGenerator::default()
+        .encode(&joined, &mut DictionaryTracker::new(true), &options, &mut context)
+        .unwrap();
+    (arrow_data, lists(&ipc_message))
+}
+
+/// The nodes and buffers of a message.
+fn lists(ipc_message: &[u8]) -> String {
+    let message = arrow::ipc::root_as_message(ipc_message).unwrap();
+    let batch = message.header_as_record_batch().unwrap();
+    format!("{:?} {:?} {:?} {}", batch.length(), batch.nodes(), batch.buffers(), message.bodyLength())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn gathered_batches_are_the_bytes_of_joined_ones(
+        rows in proptest::collection::vec(0_usize..700, 1..5),
+        seed in any::<u64>(),
+        (skip, keep) in (0_usize..50, 1_usize..700),
+        codec in proptest::sample::select(CODECS.to_vec()),
+    ) {
+        let schema = arrow_schema(&every_type());
+        let whole = rows.iter().zip(0..).map(|(rows, n)| batch(&schema, *rows, seed.wrapping_add(n)));
+        // Also parts of batches, whose offsets and bits begin anywhere.
+        let part = |batch: RecordBatch| {
+            let from = skip.min(batch.num_rows());
+            batch.slice(from, keep.min(batch.num_rows() - from))
+        };
+        let batches: Vec<_> = whole.map(part).collect();
+        let mut builder = BodyBuilder::new();
+        builder.push_joined(meta(schema.fields().len(), codec), &batches).unwrap();
+        let body = builder.finish();
+        let bytes = slice_bytes(&body, 0);
+        let layout = &body.slices[0].batches[0];
+        if body.slices[0].batches.len() == 1 {
+            let (expected, listed) = as_arrow_writes(&batches, codec);
+            let start = usize::try_from(layout.metadata_len).unwrap();
+            proptest::prop_assert!(bytes[start..] == expected, "another body than Arrow's");
+            prop_assert_eq!(lists(&bytes[8..start]), listed);
+        }
+        let decoded = decode(&body.slices[0], &bytes, schema.fields(), &PLACE).unwrap();
+        let joined = |batches: &[RecordBatch]| concat_batches(&schema, batches).unwrap();
+        prop_assert_eq!(joined(&decoded), joined(&batches));
+    }
+}
+
+#[test]
+fn neighbours_share_messages_that_are_evenly_long() {
+    let schema = Arc::new(ArrowSchema::new(vec![Field::new("n", DataType::Int64, false)]));
+    let numbers = |rows: i64| Arc::new(Int64Array::from_iter_values(0..rows)) as ArrayRef;
+    let batches: Vec<_> =
+        (0..10).map(|_| RecordBatch::try_new(Arc::clone(&schema), vec![numbers(100_000)]).unwrap()).collect();
+    for codec in CODECS {
+        let mut builder = BodyBuilder::new();
+        builder.push_joined(meta(1, codec), &batches).unwrap();
+        let body = builder.finish();
+        let rows: Vec<u32> = body.slices[0].batches.iter().map(|batch| batch.rows).collect();
+        assert_eq!(rows, [500_000, 500_000], "8 MB, of at most 4 MiB each");
+        let decoded = decode(&body.slices[0], &slice_bytes(&body, 0), schema.fields(), &PLACE).unwrap();
+        assert_eq!(logical_rows(&decoded), 1_000_000);
+    }
+}

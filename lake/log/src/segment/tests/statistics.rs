@@ -123,6 +123,16 @@ fn columns_of_nothing_and_nested_ones_have_nulls_only() {
 
 proptest! {
     #[test]
+    fn bounds_of_short_strings_are_the_least_and_the_greatest(
+        strings in proptest::collection::vec(proptest::option::of("[ab\0]{0,16}"), 1..12),
+    ) {
+        let statistics = of(&[Arc::new(StringArray::from(strings.clone())) as ArrayRef]);
+        let ends = (strings.iter().flatten().min(), strings.iter().flatten().max());
+        let bytes = |end: Option<&String>| end.map(|end| end.as_bytes().to_vec()).unwrap_or_default();
+        prop_assert!(statistics.min == bytes(ends.0) && statistics.max == bytes(ends.1), "{statistics:?}");
+    }
+
+    #[test]
     fn bounds_of_strings_hold_for_each(strings in proptest::collection::vec(any::<String>(), 1..6)) {
         let statistics = of(&[Arc::new(StringArray::from(strings.clone()))]);
         prop_assert!(std::str::from_utf8(&statistics.max).is_ok());

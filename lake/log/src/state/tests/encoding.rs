@@ -80,6 +80,16 @@ fn amended() -> State {
 }
 
 #[test]
+fn a_refusal_that_an_older_reader_cannot_read_is_a_feature() {
+    let mut state = with_table();
+    let restore = Entry::TableRestored { table: TableId(1), dropped: 5 };
+    drop(fold_one(&mut state, proposal(1, 2, vec![restore]), vec![]));
+    assert_eq!(state.features(), 1 << 1, "the table is as it was, the refusal is remembered");
+    let bytes = state.encode();
+    assert_eq!(State::decode("x", 0, &bytes, RULES).unwrap().features(), 1 << 1);
+}
+
+#[test]
 fn what_befell_tables_is_a_family_that_older_readers_stop_at() {
     let (plain, amended) = (with_table(), amended());
     assert_eq!((plain.features(), amended.features()), (0, 1 << 1));

@@ -206,6 +206,11 @@ fn what_cannot_be_widened_dropped_moved_or_set_is_refused_in_a_sentence() {
             "column id: say where to: one of \"first\":true, \"after\" and \"before\"",
         ),
         (json!({"move": {"column": "s.x", "after": "url"}}), "there is no column url; columns are y"),
+        (json!({"move": {"column": "id", "after": "id"}}), "column id: it cannot be moved after itself"),
+        (
+            json!({"move": {"column": "s.x", "before": "x"}}),
+            "column \"s.x\": it cannot be moved before itself",
+        ),
         (
             json!({"move": {"column": "id", "first": true, "before": "url"}}),
             "column id: give one of \"first\":true",

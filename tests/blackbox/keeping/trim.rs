@@ -4,22 +4,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::{PROTOCOL, scaled};
 use crate::support::eventually;
-use crate::support::frazil::{Frazil, Start, command_with, scaled_binary};
+use crate::support::frazil::{Frazil, command_with, scaled_binary};
 use crate::support::store::Store;
 use crate::table;
 
-const SCALE: &str = "20000"; // 24 h are 4.3 s, 10 min are 30 ms
-const CHECKPOINT_SLOTS: &str = "20";
-const PROTOCOL: [(&str, &str); 2] =
-    [("FRAZIL_TEST_PROTOCOL_SCALE", SCALE), ("FRAZIL_TEST_CHECKPOINT_SLOTS", CHECKPOINT_SLOTS)];
 const TRIM_MAX: Duration = Duration::from_secs(120);
 const ROWS: &str = r#"[{"id":1,"note":"a"},{"id":2,"note":"b"}]"#;
-
-fn scaled(verb: &str, store: &Store) -> Start {
-    let start = Start::new(verb, store).binary(scaled_binary());
-    PROTOCOL.iter().fold(start, |start, (name, value)| start.env(name, value))
-}
 
 #[tokio::test]
 async fn a_trimmed_bucket_is_started_on_cold_and_has_each_row_once() {
