@@ -8,8 +8,6 @@ pub enum Bug {
     AbsenceRemembered,
     /// An object is as long as what came of it.
     LengthOfWhatCame,
-    /// A 404 answers also who asked after it was asked for.
-    OldAnswers,
 }
 
 /// The set of planted bugs.

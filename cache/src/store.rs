@@ -174,7 +174,7 @@ impl CachedStore {
         let Cover { flights, left } = self.cover(read, &read.range, Turn::default());
         let mut alone = flights.len() == 1;
         let mut fetched = try_join_all(flights).await;
-        if fetched.is_err() && left < asked && !self.inner.planted.has(Bug::OldAnswers) {
+        if fetched.is_err() && left < asked {
             // Whoever asked before was told so; it may have come to be since.
             let flights = self.cover(read, &read.range, asked).flights;
             alone = flights.len() == 1;

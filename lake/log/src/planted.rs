@@ -52,15 +52,15 @@ pub enum Bug {
     CacheAbsence,
     /// The cache takes what came of an object for all of it (C-l).
     CacheLength,
-    /// Rule 7 off: a table is altered whatever it has become meanwhile.
+    /// Rule 7 off: a table is altered whatever it has become meanwhile (S-x1).
     AlterUnversioned,
-    /// Rule 7 off: rows expire wherever the bucket begins meanwhile.
+    /// Rule 7 off: rows expire wherever the bucket begins meanwhile (S-x2).
     ExpiryUnconditional,
-    /// Rule 2 off: a proposal that is refused keeps the entries before the refused one.
+    /// Rule 2 off: a proposal that is refused keeps the entries before the refused one (G-x1).
     PartsApplied,
-    /// The expected position of a group is not compared.
+    /// The expected position of a group is not compared (G-x2).
     ExpectedPositionOff,
-    /// Rule 7 off: a group takes writes of an earlier group of its name.
+    /// Rule 7 off: a group takes writes of an earlier group of its name (G-x3).
     GenerationOff,
 }
 

@@ -150,8 +150,18 @@ fn in_groups(scenario: Scenario) -> Scenario {
     traffic(scenario).weigh(&[(Act::Group, 60), (Act::HandOver, 0)])
 }
 
+/// Tables altered by several at once.
+fn altering(scenario: Scenario) -> Scenario {
+    traffic(scenario).weigh(&[(Act::Alter, 60)])
+}
+
+/// Rows that expire, by several at once.
+fn expiring(scenario: Scenario) -> Scenario {
+    traffic(scenario).weigh(&[(Act::Expire, 60)])
+}
+
 /// The traces: nineteen of the model, then those of what was built on it.
-pub(crate) const MUTANTS: [Mutant; 30] = [
+pub(crate) const MUTANTS: [Mutant; 32] = [
     Mutant {
         trace: "A-x1",
         bugs: &[Bug::NamesOff],
@@ -391,6 +401,22 @@ pub(crate) const MUTANTS: [Mutant; 30] = [
         kinds: &[Kind::ForeignGeneration],
         shape: None,
         lean: in_groups,
+    },
+    Mutant {
+        trace: "S-x1",
+        bugs: &[Bug::AlterUnversioned],
+        story: "the version is not compared: of two who alter the same table both are taken, and one change is gone",
+        kinds: &[Kind::LostUpdate],
+        shape: None,
+        lean: altering,
+    },
+    Mutant {
+        trace: "S-x2",
+        bugs: &[Bug::ExpiryUnconditional],
+        story: "where a bucket begins is not compared: a late expiry makes it begin where the rows are gone",
+        kinds: &[Kind::WentBack],
+        shape: None,
+        lean: expiring,
     },
 ];
 

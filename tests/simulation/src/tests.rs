@@ -79,6 +79,21 @@ fn a_failing_seed_fails_again_in_the_same_way() {
 }
 
 #[test]
+fn each_planted_bug_stands_in_the_page_of_the_rules() {
+    let page = include_str!("../../../docs/rules.md");
+    for mutant in &MUTANTS {
+        assert!(page.contains(mutant.trace), "docs/rules.md does not name {}", mutant.trace);
+        for bug in mutant.bugs {
+            assert!(
+                page.contains(&format!("`{bug:?}`")),
+                "docs/rules.md does not name {bug:?} ({})",
+                mutant.trace
+            );
+        }
+    }
+}
+
+#[test]
 fn no_two_traces_have_one_name() {
     let mut names: Vec<&str> = MUTANTS.iter().map(|mutant| mutant.trace).collect();
     names.sort_unstable();

@@ -101,7 +101,12 @@ pub(crate) fn take_answer(world: &World, uid: u64, heard: Heard, alone: bool) ->
         Heard::Acked(acceptance) => Told::Acked(acceptance),
         Heard::Forgotten => Told::Forgotten,
         // These say nothing of another copy (rule 3), and leave the sequence where it was.
-        Heard::Refused(Refusal::Fenced { .. } | Refusal::UnknownProducer | Refusal::Expired) if !alone => {
+        Heard::Refused(
+            Refusal::Fenced { .. }
+            | Refusal::UnknownProducer
+            | Refusal::Expired
+            | Refusal::GroupGeneration { .. },
+        ) if !alone => {
             return false;
         }
         Heard::Refused(Refusal::SequenceConflict) => {
@@ -263,6 +268,11 @@ pub(crate) async fn consume(
         }
         Ok(None) => false,
         Err(error) => {
+            world.fold();
+            if world.history.lock().earliest(&key) > from {
+                world.note("rows expired before they were read", from, 0, String::new);
+                return true;
+            }
             let gone = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Internal);
             if gone || must && error.kind() == ErrorKind::Stale {
                 let words = format!(

@@ -3,6 +3,7 @@
 //! The log here is the truth of the bucket: what stood *first* in each slot. It is folded by the code under test, so that a planted
 //! bug shows as a client would see it, and by the [reference](mod@reference) beside it, which knows no bugs.
 
+pub(crate) mod changes;
 pub(crate) mod groups;
 pub(crate) mod reference;
 pub(crate) mod violation;
@@ -25,6 +26,7 @@ use frazil_log::segment::{BodyPlace, decode_columns};
 use frazil_log::state::verdict::{Acceptance, Refusal};
 use frazil_log::state::{Applied, State};
 
+use crate::history::changes::Changes;
 use crate::history::groups::Groups;
 use crate::history::reference::Reference;
 use crate::history::violation::{Kind, Shape, Violation};
@@ -71,6 +73,8 @@ pub(crate) struct History {
     reference: Option<Reference>,
     /// Groups, where nothing is planted that would show elsewhere first.
     groups: Option<Groups>,
+    /// The same for what tables become.
+    changes: Option<Changes>,
     records: BTreeMap<u64, Record>,
     next_uid: u64,
     /// The log hash below each slot.
@@ -89,13 +93,15 @@ fn broken(what: impl std::fmt::Display) -> Violation {
 impl History {
     /// An empty one.
     pub(crate) fn new(protocol: &Protocol, with_reference: bool) -> Self {
-        let about_groups = [Bug::PartsApplied, Bug::ExpectedPositionOff, Bug::GenerationOff];
+        let planted = |bugs: &[Bug]| bugs.iter().any(|bug| protocol.fold.planted.has(*bug));
+        let about_groups = planted(&[Bug::PartsApplied, Bug::ExpectedPositionOff, Bug::GenerationOff]);
+        let about_changes = planted(&[Bug::AlterUnversioned, Bug::ExpiryUnconditional]);
         Self {
             rules: protocol.fold.clone(),
             state: None,
             reference: with_reference.then(|| Reference::new(&protocol.fold)),
-            groups: (with_reference || about_groups.into_iter().any(|bug| protocol.fold.planted.has(bug)))
-                .then(Groups::default),
+            groups: (with_reference || about_groups).then(Groups::default),
+            changes: (with_reference || about_changes).then(Changes::default),
             records: BTreeMap::new(),
             next_uid: 1,
             hashes: vec![0],
@@ -138,12 +144,20 @@ impl History {
         self.hashes.get(usize::try_from(slot).ok()?).copied()
     }
 
-    /// The rows of every sequence of a live table.
-    pub(crate) fn visible(&self) -> impl Iterator<Item = (&StreamKey, &Vec<u64>)> {
+    /// The rows that are kept of every sequence of a live table, from its earliest offset on.
+    pub(crate) fn visible(&self) -> impl Iterator<Item = (&StreamKey, Offset, &[u64])> {
         let live = |key: &StreamKey| {
             self.state.as_ref().is_some_and(|state| state.tables().live(key.table).is_some())
         };
-        self.visible.iter().filter(move |(key, _)| live(key))
+        self.visible.iter().filter(move |(key, _)| live(key)).map(move |(key, ids)| {
+            let earliest = self.earliest(key);
+            (key, earliest, ids.get(usize::try_from(earliest).unwrap_or(usize::MAX)..).unwrap_or_default())
+        })
+    }
+
+    /// The first offset of a sequence that is kept.
+    pub(crate) fn earliest(&self, key: &StreamKey) -> Offset {
+        self.state.as_ref().map_or(0, |state| state.tables().tail(key).earliest)
     }
 
     /// The next offset of a bucket of a table.
@@ -179,6 +193,9 @@ impl History {
             self.place(&applied, &ids)?;
             self.check_whole(&applied)?;
             *self.seen.entry("groups stored or deleted").or_default() += groups?;
+            if let (Some(changes), Some(state)) = (&mut self.changes, &self.state) {
+                changes.fold(&commit, &applied, state, &mut self.seen)?;
+            }
         }
         Ok(())
     }
@@ -226,6 +243,13 @@ impl History {
         if !commit.header.segments.is_empty() {
             seen("commits with segments");
         }
+        if commit.header.proposals.is_empty() {
+            seen("holes filled with nothing");
+        }
+        // Flights beside it are three at most.
+        if commit.header.slot >= commit.header.folded.0 + 4 {
+            seen("commits far ahead");
+        }
     }
 
     /// The row ids of each slice that rows were appended from.
@@ -263,8 +287,10 @@ impl History {
         let table =
             self.state.as_ref().and_then(|state| state.tables().all().find(|table| table.id == slice.table));
         let Some(table) = table else { return Ok(None) };
+        // No column is ever dropped here: the slice's are among the table's.
+        let named = |id: &i32| table.spec.schema.columns.iter().find(|column| column.id == *id);
         let fields: Vec<FieldRef> =
-            table.spec.schema.columns.iter().map(|column| arrow_field(column).into()).collect();
+            slice.columns.iter().filter_map(named).map(|column| arrow_field(column).into()).collect();
         let (object, body_start) = match slice.home {
             SliceHome::Here => (bytes.clone(), commit.envelope.body_start()),
             SliceHome::Segment(index) => {

@@ -1,7 +1,7 @@
 //! The reference fold: the rules 1 to 4 written a second time, from the text, without a look at the code under test.
 //!
-//! It judges names, producers, `expected_offset`, tables and offsets. What it does not judge (roll-ups, limits of specs, entries
-//! that contradict their header) it takes over.
+//! It judges names, producers, `expected_offset`, tables, groups and offsets. What it does not judge (roll-ups, limits of specs, what
+//! may follow a spec, databases, entries that contradict their header) it takes over.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,8 @@ enum Said {
     /// `(table, bucket, start, end)`, in order.
     Taken(Vec<(u64, u32, u64, u64)>),
     Refused,
+    /// Refused, but only this copy: the same request may come again, and its sequence is not used up.
+    NotAsKnown,
     Expired,
     Gap(u64),
     Forgotten,
@@ -39,8 +41,13 @@ struct Producer {
 struct Table {
     name: String,
     buckets: u32,
-    dropped: bool,
+    /// When.
+    dropped: Option<i64>,
+    /// How often.
+    altered: u64,
     tails: BTreeMap<u32, u64>,
+    /// The first offset that is kept of a bucket.
+    kept: BTreeMap<u32, u64>,
 }
 
 /// The rules once more.
@@ -53,6 +60,8 @@ pub(crate) struct Reference {
     names: BTreeMap<ProposalName, (u64, Said)>,
     producers: BTreeMap<String, Producer>,
     tables: BTreeMap<u64, Table>,
+    tables_made: u64,
+    dropped_kept_us: i64,
     groups: BTreeMap<String, Group>,
     generations: u64,
 }
@@ -62,6 +71,37 @@ pub(crate) struct Reference {
 struct Group {
     generation: u64,
     offsets: BTreeMap<(u64, u32), u64>,
+}
+
+impl Table {
+    fn lives(&self) -> bool {
+        self.dropped.is_none()
+    }
+
+    /// What becomes of a live table; false: refused.
+    fn become_by(&mut self, entry: &Entry, time: i64) -> bool {
+        match entry {
+            Entry::TableDropped { .. } => {
+                self.dropped = Some(time);
+                true
+            }
+            Entry::TableAltered { version, .. } => {
+                let fits = self.altered == *version;
+                self.altered += u64::from(fits);
+                fits
+            }
+            Entry::RowsExpired { bucket, from, to, .. } => {
+                let kept = self.kept.entry(bucket.0).or_default();
+                let next = self.tails.get(&bucket.0).copied().unwrap_or(0);
+                let fits = kept == from && from < to && *to <= next;
+                if fits {
+                    *kept = *to;
+                }
+                fits
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Reference {
@@ -75,6 +115,8 @@ impl Reference {
             names: BTreeMap::new(),
             producers: BTreeMap::new(),
             tables: BTreeMap::new(),
+            tables_made: 0,
+            dropped_kept_us: i64::try_from(rules.dropped_kept.as_micros()).unwrap_or(i64::MAX),
             groups: BTreeMap::new(),
             generations: 0,
         }
@@ -87,6 +129,9 @@ impl Reference {
         self.names.retain(|_, (base, _)| *base + self.window >= slot);
         let (time, idle) = (self.time, self.idle_us);
         self.producers.retain(|_, producer| producer.seen.saturating_add(idle) >= time);
+        let kept = self.dropped_kept_us;
+        self.tables
+            .retain(|_, table| table.dropped.is_none_or(|dropped| dropped >= time.saturating_sub(kept)));
         for (proposal, (name, fate)) in commit.header.proposals.iter().zip(&applied.fates) {
             let judged = self.judge(commit, proposal);
             let code = said(fate);
@@ -126,7 +171,7 @@ impl Reference {
                     return Some(Said::Gap(if stamp.epoch > epoch { 0 } else { next }));
                 } else {
                     let said = self.act(commit, proposal)?;
-                    if said != Said::Expired {
+                    if !matches!(said, Said::Expired | Said::NotAsKnown) {
                         self.remember(stamp, proposal.request_hash, &said);
                     }
                     said
@@ -168,7 +213,7 @@ impl Reference {
                     }
                     let (id, bucket) = (slice.table.0, slice.bucket.0);
                     let Some(table) =
-                        self.tables.get(&id).filter(|table| !table.dropped && bucket < table.buckets)
+                        self.tables.get(&id).filter(|table| table.lives() && bucket < table.buckets)
                     else {
                         return Some(Said::Refused);
                     };
@@ -184,33 +229,23 @@ impl Reference {
                         None => appended.push((id, bucket, start, *tail)),
                     }
                 }
-                Entry::TableCreated { table, name, spec, .. } => {
-                    let taken =
-                        self.tables.values().any(|known| !known.dropped && known.name == name.as_str());
-                    let next = self.tables.last_key_value().map_or(1, |(last, _)| last + 1);
-                    if taken || table.0 != next {
+                Entry::TableCreated { .. }
+                | Entry::TableDropped { .. }
+                | Entry::TableRestored { .. }
+                | Entry::TableAltered { .. }
+                | Entry::RowsExpired { .. } => {
+                    if !self.act_on_table(entry) {
                         return Some(Said::Refused);
                     }
-                    let table = Table { name: name.to_string(), buckets: spec.buckets, ..Table::default() };
-                    self.tables.insert(next, table);
-                }
-                Entry::TableDropped { table, .. } => {
-                    let Some(table) = self.tables.get_mut(&table.0).filter(|table| !table.dropped) else {
-                        return Some(Said::Refused);
-                    };
-                    table.dropped = true;
                 }
                 Entry::PositionsStored { .. } | Entry::GroupDeleted { .. } => {
-                    if !self.act_on_group(entry, &tails, &mut groups) {
-                        return Some(Said::Refused);
+                    if let Some(refused) = self.act_on_group(entry, &tails, &mut groups) {
+                        return Some(refused);
                     }
                 }
                 Entry::LogCreated { .. }
                 | Entry::DatabaseCreated
                 | Entry::DatabaseDropped
-                | Entry::TableAltered { .. }
-                | Entry::TableRestored { .. }
-                | Entry::RowsExpired { .. }
                 | Entry::RolledUp { .. } => return None,
             }
         }
@@ -221,27 +256,65 @@ impl Reference {
         Some(Said::Taken(appended))
     }
 
-    /// What becomes of a group by an entry; false: refused.
+    /// What becomes of a table by an entry, which is all that its proposal does; false: refused.
+    fn act_on_table(&mut self, entry: &Entry) -> bool {
+        let time = self.time;
+        let taken = |tables: &BTreeMap<u64, Table>, name: &str| {
+            tables.values().any(|known| known.lives() && known.name == name)
+        };
+        match entry {
+            Entry::TableCreated { table, name, spec, .. } => {
+                let fits = !taken(&self.tables, name.as_str()) && table.0 == self.tables_made + 1;
+                if fits {
+                    let made = Table { name: name.to_string(), buckets: spec.buckets, ..Table::default() };
+                    self.tables_made += 1;
+                    self.tables.insert(self.tables_made, made);
+                }
+                fits
+            }
+            Entry::TableRestored { table, dropped } => {
+                let known = self.tables.get(&table.0).filter(|known| known.dropped == Some(*dropped));
+                let fits = known.is_some_and(|known| !taken(&self.tables, &known.name));
+                if fits && let Some(known) = self.tables.get_mut(&table.0) {
+                    known.dropped = None;
+                }
+                fits
+            }
+            Entry::TableDropped { table, .. }
+            | Entry::TableAltered { table, .. }
+            | Entry::RowsExpired { table, .. } => {
+                let known = self.tables.get_mut(&table.0).filter(|known| known.lives());
+                known.is_some_and(|known| known.become_by(entry, time))
+            }
+            _ => false,
+        }
+    }
+
+    /// What becomes of a group by an entry; an answer: it is not taken.
     fn act_on_group(
         &self,
         entry: &Entry,
         tails: &BTreeMap<(u64, u32), u64>,
         groups: &mut BTreeMap<String, Option<Group>>,
-    ) -> bool {
+    ) -> Option<Said> {
+        let known = |group: &str| self.groups.get(group);
         match entry {
             Entry::PositionsStored { group, generation, positions } => {
-                let known = self.groups.get(group.as_str());
+                let known = known(group.as_str());
+                if known.map_or(0, |known| known.generation) != *generation {
+                    return Some(Said::NotAsKnown);
+                }
                 let mut new = known.cloned().unwrap_or_default();
-                let fits = known.map_or(0, |known| known.generation) == *generation
-                    && positions.iter().all(|position| self.stands(&mut new, position, tails));
+                let fits = positions.iter().all(|position| self.stands(&mut new, position, tails));
                 groups.insert(group.to_string(), Some(new));
-                fits
+                (!fits).then_some(Said::Refused)
             }
             Entry::GroupDeleted { group, generation } => {
+                let fits = known(group.as_str()).is_some_and(|known| known.generation == *generation);
                 groups.insert(group.to_string(), None);
-                self.groups.get(group.as_str()).is_some_and(|known| known.generation == *generation)
+                (!fits).then_some(Said::NotAsKnown)
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -268,7 +341,7 @@ impl Reference {
         tails: &BTreeMap<(u64, u32), u64>,
     ) -> bool {
         let id = position.table.0;
-        let Some(table) = self.tables.get(&id).filter(|table| !table.dropped) else { return false };
+        let Some(table) = self.tables.get(&id).filter(|table| table.lives()) else { return false };
         let expected = match &position.expected {
             ExpectedPosition::Any => true,
             ExpectedPosition::Nothing => group.offsets.keys().all(|(table, _)| *table != id),
@@ -292,6 +365,7 @@ fn said(fate: &Fate) -> Said {
             Said::Taken(runs.collect())
         }
         Fate::Decided { verdict: Verdict::Refused(Refusal::Expired), .. } => Said::Expired,
+        Fate::Decided { verdict: Verdict::Refused(Refusal::GroupGeneration { .. }), .. } => Said::NotAsKnown,
         Fate::Decided { verdict: Verdict::Refused(_), .. } => Said::Refused,
         Fate::Forgotten => Said::Forgotten,
         Fate::Gap { expected } => Said::Gap(*expected),

@@ -23,8 +23,10 @@ pub(crate) enum Kind {
     Diverged,
     /// The fold and the reference fold judge differently.
     ReferenceDiffers,
-    /// A position was stored over another than the expected one.
+    /// A position was stored over another than the expected one, or a table altered that was something else by then.
     LostUpdate,
+    /// Rows that were no longer kept are kept again.
+    WentBack,
     /// A group took a write that was for an earlier group of its name.
     ForeignGeneration,
     /// A retry with the same bytes was called another request, or two tries got different answers.

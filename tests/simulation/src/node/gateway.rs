@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::array::{ArrayRef, Int64Array, StringArray, new_null_array};
 use arrow::record_batch::RecordBatch;
 use frazil_gateway::consume::tail::{TailMetrics, TailRing};
 use frazil_gateway::memory::Share;
@@ -37,6 +37,9 @@ use crate::node::network::Network;
 
 /// The tail ring's size: room for a few flushes, so that it has to let go.
 const TAIL_BYTES_MAX: usize = 32 << 10;
+
+/// How often a request finds that its group came or went meanwhile.
+const GENERATIONS_TRIED_MAX: usize = 5;
 
 /// Rows of a request for one table.
 #[derive(Clone, Debug)]
@@ -214,19 +217,27 @@ impl Gateway {
         let gateway = self.clone();
         self.process.run(async move {
             let Some(ingress) = gateway.ingress() else { return Heard::NotWritten };
-            let acts = match gateway.acts(&ingress, &content).await {
-                Ok(acts) => acts,
-                Err(heard) => return heard,
-            };
             let bytes = content.parts.iter().map(|part| part.rows).sum::<u64>() * (content.pad as u64 + 16);
-            let request = Request {
-                acts,
-                request_hash: if producer.is_some() { u128::from(content.uid) } else { 0 },
-                producer,
-                bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-                deadline: Instant::now() + deadline,
-            };
-            gateway.heard(ingress.submit(request).await)
+            let deadline = Instant::now() + deadline;
+            for _ in 0..GENERATIONS_TRIED_MAX {
+                let acts = match gateway.acts(&ingress, &content).await {
+                    Ok(acts) => acts,
+                    Err(heard) => return heard,
+                };
+                let request = Request {
+                    acts,
+                    request_hash: if producer.is_some() { u128::from(content.uid) } else { 0 },
+                    producer: producer.clone(),
+                    bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+                    deadline,
+                };
+                let heard = gateway.heard(ingress.submit(request).await);
+                // The group came or went meanwhile: its generation is looked up again, as the door of `/write` does.
+                if !matches!(heard, Heard::Refused(Refusal::GroupGeneration { .. })) {
+                    return heard;
+                }
+            }
+            Heard::NotWritten
         })
     }
 
@@ -303,7 +314,10 @@ impl Gateway {
         let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(ids));
         let pads = (0..part.rows).map(|_| "p".repeat(pad));
         let pads: ArrayRef = Arc::new(StringArray::from_iter_values(pads));
-        let rows = RecordBatch::try_new(arrow_schema(&table.spec.schema), vec![ids, pads]);
+        let schema = arrow_schema(&table.spec.schema);
+        let others = schema.fields().iter().skip(2).map(|field| new_null_array(field.data_type(), ids.len()));
+        let columns = [Arc::clone(&ids), pads].into_iter().chain(others).collect();
+        let rows = RecordBatch::try_new(Arc::clone(&schema), columns);
         let sticky = u32::try_from(self.sticky % u64::from(table.spec.buckets.max(1))).unwrap_or(0);
         BucketRows {
             table: table.id,
@@ -311,7 +325,7 @@ impl Gateway {
             schema: table.spec.schema.id,
             columns: table.spec.schema.columns.iter().map(|column| column.id).collect(),
             codec: Codec::None,
-            rows: rows.expect("two columns of the table's types"),
+            rows: rows.expect("columns of the table's types"),
             expected_offset: part.expected,
         }
     }

@@ -1,5 +1,6 @@
 //! One run: a scenario played with a seed, then the end, when the faults have stopped and everything must be right.
 
+mod changes;
 mod faults;
 mod pieces;
 pub(crate) mod scenario;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use frazil_gateway::produce::flush;
 use frazil_log::format::entry::Entry;
 use frazil_log::id::Name;
+use frazil_log::schema::TableSpec;
 use frazil_log::schema::ensure::{TableRequest, build};
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
@@ -40,6 +42,18 @@ pub(crate) struct Outcome {
 /// Machine numbers of workers begin here.
 pub(crate) const FIRST_WORKER: usize = 100;
 
+/// What a table is made of.
+fn spec(buckets: u32) -> Option<TableSpec> {
+    let request = TableRequest {
+        columns: Some("id BIGINT NOT NULL, pad STRING".into()),
+        buckets: Some(buckets),
+        // Runs last for months: what expires is asked for by an act, and what was acknowledged is read back at the end.
+        options: [("retention".to_owned(), "infinite".into())].into(),
+        ..TableRequest::default()
+    };
+    build(&request).ok()
+}
+
 const MINUTE_S: u64 = 60;
 const HOUR_S: u64 = 3_600;
 
@@ -55,6 +69,7 @@ pub(crate) struct Run {
     pub(crate) main: Name,
     pub(crate) scratch: Mutex<Vec<Name>>,
     pub(crate) scratch_made: AtomicUsize,
+    columns_made: AtomicUsize,
     pub(crate) open: Arc<AtomicUsize>,
     runs: AtomicUsize,
     options: GatewayOptions,
@@ -99,6 +114,7 @@ impl Run {
             main: Name::new("events").expect("a fixed name that is allowed"),
             scratch: Mutex::new(Vec::new()),
             scratch_made: AtomicUsize::new(0),
+            columns_made: AtomicUsize::new(0),
             open: Arc::default(),
             runs: AtomicUsize::new(0),
             options,
@@ -172,14 +188,7 @@ impl Run {
 
     /// Makes a table; its id must be the next one, so it is asked again.
     pub(crate) async fn make_table(&self, name: Name, buckets: u32) -> bool {
-        let request = TableRequest {
-            columns: Some("id BIGINT NOT NULL, pad STRING".into()),
-            buckets: Some(buckets),
-            // Runs last for months: what expires is another matter, and what was acknowledged is read back at the end.
-            options: [("retention".to_owned(), "infinite".into())].into(),
-            ..TableRequest::default()
-        };
-        let Ok(spec) = build(&request) else { return false };
+        let Some(spec) = spec(buckets) else { return false };
         for _ in 0..10 {
             let gateway = self.any_gateway();
             let (name, spec) = (name.clone(), spec.clone());
@@ -344,16 +353,17 @@ impl Run {
         self.world.fold();
         let all: Vec<_> = {
             let history = self.world.history.lock();
-            history.visible().map(|(key, ids)| (*key, ids.clone())).collect()
+            history.visible().map(|(key, earliest, ids)| (*key, earliest, ids.to_vec())).collect()
         };
-        for (key, ids) in all {
+        for (key, earliest, ids) in all {
             if self.world.violation().is_some() {
                 return;
             }
             let world = Arc::clone(&self.world);
             let mut read = false;
             for _ in 0..5 {
-                read = client::consume(Arc::clone(&world), fresh.clone(), key, 0, ids.clone(), true).await;
+                read = client::consume(Arc::clone(&world), fresh.clone(), key, earliest, ids.clone(), true)
+                    .await;
                 if read || self.world.violation().is_some() {
                     break;
                 }

@@ -24,6 +24,8 @@ impl Run {
             Act::Consume => self.consume(),
             Act::HandOver => self.hand_over(),
             Act::Ddl => self.ddl(),
+            Act::Alter => self.alter(),
+            Act::Expire => self.expire(),
             Act::Seconds => sleep(Duration::from_micros(self.dice.log_range(1_000, 4_000_000))).await,
             Act::Minutes => sleep(Duration::from_secs(self.dice.range(MINUTE_S, 25 * MINUTE_S))).await,
             Act::Days => sleep(Duration::from_secs(self.dice.range(4 * HOUR_S, 50 * HOUR_S))).await,

@@ -26,8 +26,12 @@ pub(crate) enum Act {
     Consume,
     /// A hand-over.
     HandOver,
-    /// A table made, or dropped.
+    /// A table made, or dropped, or a dropped one restored.
     Ddl,
+    /// A table altered by several at about the same time.
+    Alter,
+    /// Rows that expire, by several at about the same time.
+    Expire,
     /// Milliseconds to seconds go by.
     Seconds,
     /// Minutes go by.
@@ -61,7 +65,7 @@ pub(crate) enum Act {
 }
 
 /// All acts, with the weight that each has by default.
-pub(crate) const ACTS: [(Act, u32); 24] = [
+pub(crate) const ACTS: [(Act, u32); 26] = [
     (Act::Plain, 12),
     (Act::Produce, 24),
     (Act::Expect, 5),
@@ -70,7 +74,9 @@ pub(crate) const ACTS: [(Act, u32); 24] = [
     (Act::Read, 8),
     (Act::Consume, 5),
     (Act::HandOver, 8),
-    (Act::Ddl, 2),
+    (Act::Ddl, 3),
+    (Act::Alter, 2),
+    (Act::Expire, 2),
     (Act::Seconds, 14),
     (Act::Minutes, 4),
     (Act::Days, 3),

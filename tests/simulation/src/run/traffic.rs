@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use frazil_gateway::produce::flush;
@@ -14,7 +13,7 @@ use tokio::time::sleep;
 
 use super::Run;
 use crate::client::handover::{self, Manner};
-use crate::client::{self, Errand, Patience, within};
+use crate::client::{self, Errand, Patience, Producer, within};
 use crate::node::gateway::{Content, Gateway, Part, Stands};
 
 impl Run {
@@ -30,7 +29,7 @@ impl Run {
         Content { uid, parts, stands: None, pad: if self.dice.happens(0.3) { 120 } else { 4 } }
     }
 
-    fn some_table(&self) -> Name {
+    pub(super) fn some_table(&self) -> Name {
         let scratch = self.scratch.lock();
         if scratch.is_empty() || self.dice.happens(0.9) {
             self.main.clone()
@@ -43,7 +42,7 @@ impl Run {
         self.dice.range(1, self.scenario.rows_end)
     }
 
-    fn bucket(&self) -> u32 {
+    pub(super) fn bucket(&self) -> u32 {
         u32::try_from(self.dice.range(0, u64::from(self.scenario.buckets))).unwrap_or(0)
     }
 
@@ -68,34 +67,42 @@ impl Run {
 
     pub(super) fn produce(&self, count: usize) {
         for _ in 0..count {
-            let producer = Arc::clone(&self.producers[self.dice.index(self.producers.len())]);
-            let Some(stamp) = producer
-                .next_stamp(self.scenario.pipelining, self.scenario.protocol.fold.producer_verdicts_max)
-            else {
-                continue;
-            };
+            let Some((producer, stamp)) = self.some_producer() else { continue };
             let bucket = self.dice.happens(self.scenario.producers_expect.max(0.4)).then(|| self.bucket());
             let expected = self.expected_for(bucket, self.scenario.producers_expect);
             let part = Part { table: self.main.clone(), bucket, rows: self.rows(), expected };
             let content = self.content_of(vec![part], Some(stamp.clone()));
-            let impatience = self.scenario.impatience_us;
-            let patience = Patience {
-                tries_max: 2 + self.dice.index(8),
-                wait_us: (if self.dice.happens(0.2) { impatience / 20 } else { impatience }, 20_000_000),
-                same_gateway: if self.dice.happens(0.5) { 0.7 } else { 0.2 },
-            };
-            let first = self.dice.index(self.gateways.lock().len());
-            let errand = Errand {
-                world: Arc::clone(&self.world),
-                gateways: Arc::clone(&self.gateways),
-                producer,
-                stamp,
-                content,
-                patience,
-                dice: Arc::clone(&self.dice),
-            };
-            self.soon(errand.run(first));
+            self.send_on_until_answered(producer, stamp, content);
         }
+    }
+
+    /// A producer brings a request into the log, through one gateway or another.
+    fn send_on_until_answered(&self, producer: Arc<Producer>, stamp: ProducerStamp, content: Content) {
+        let impatience = self.scenario.impatience_us;
+        let patience = Patience {
+            tries_max: 2 + self.dice.index(8),
+            wait_us: (if self.dice.happens(0.2) { impatience / 20 } else { impatience }, 20_000_000),
+            same_gateway: if self.dice.happens(0.5) { 0.7 } else { 0.2 },
+        };
+        let first = self.dice.index(self.gateways.lock().len());
+        let errand = Errand {
+            world: Arc::clone(&self.world),
+            gateways: Arc::clone(&self.gateways),
+            producer,
+            stamp,
+            content,
+            patience,
+            dice: Arc::clone(&self.dice),
+        };
+        self.soon(errand.run(first));
+    }
+
+    /// A producer that may send something now, and its stamp.
+    fn some_producer(&self) -> Option<(Arc<Producer>, ProducerStamp)> {
+        let producer = Arc::clone(&self.producers[self.dice.index(self.producers.len())]);
+        let verdicts_max = self.scenario.protocol.fold.producer_verdicts_max;
+        let stamp = producer.next_stamp(self.scenario.pipelining, verdicts_max)?;
+        Some((producer, stamp))
     }
 
     /// An offset near the tail: right, or soon right, or wrong.
@@ -152,8 +159,17 @@ impl Run {
             let second = Part { table: self.some_table(), bucket: None, rows: 1, expected: None };
             let table = self.main.clone();
             let stands = Some(Stands { group: group.clone(), table, bucket, offset, expected });
-            let content = Content { stands, ..self.content_of(vec![first, second], None) };
-            self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), content));
+            // Half of the workers count their requests: what is not answered they send again, position and all.
+            let producer = if self.dice.happens(0.5) { self.some_producer() } else { None };
+            let stamp = producer.as_ref().map(|(_, stamp)| stamp.clone());
+            let content = Content { stands, ..self.content_of(vec![first, second], stamp) };
+            match producer {
+                Some((producer, stamp)) => {
+                    self.world.note("position of a producer", content.uid, 0, String::new);
+                    self.send_on_until_answered(producer, stamp, content);
+                }
+                None => self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), content)),
+            }
         }
     }
 
@@ -179,14 +195,14 @@ impl Run {
         self.world.fold();
         let (key, from, ids) = {
             let history = self.world.history.lock();
-            let all: Vec<_> = history.visible().filter(|(_, ids)| !ids.is_empty()).collect();
+            let all: Vec<_> = history.visible().filter(|(_, _, ids)| !ids.is_empty()).collect();
             if all.is_empty() {
                 return;
             }
-            let (key, ids) = all[self.dice.index(all.len())];
+            let (key, earliest, ids) = all[self.dice.index(all.len())];
             let from = self.dice.index(ids.len());
             let to = (from + 1 + self.dice.index(20)).min(ids.len());
-            (*key, from as u64, ids[from..to].to_vec())
+            (*key, earliest + from as u64, ids[from..to].to_vec())
         };
         let (world, gateway) = (Arc::clone(&self.world), self.any_gateway());
         self.soon(async move {
@@ -213,53 +229,6 @@ impl Run {
             let other = self.content(self.rows(), Some(bucket));
             self.soon(client::plain(Arc::clone(&self.world), self.any_gateway(), other));
         }
-    }
-
-    pub(super) fn ddl(&self) {
-        let dropped = {
-            let mut scratch = self.scratch.lock();
-            if scratch.len() > 1 { Some(scratch.remove(0)) } else { None }
-        };
-        match dropped {
-            Some(name) => {
-                self.world.note("table dropped", 0, 0, || name.to_string());
-                let gateway = self.any_gateway();
-                self.client(async move {
-                    let dropped = gateway.submit_act(
-                        move |ingress| {
-                            let table = ingress.replica().fold().state.tables().named(&name)?.id;
-                            let time = ingress.replica().env().now().wall;
-                            Some(flush::Act::Entry(Entry::TableDropped { table, time }))
-                        },
-                        Duration::from_secs(20),
-                    );
-                    drop(within(Duration::from_secs(30), dropped).await);
-                });
-            }
-            None => {
-                let n = self.scratch_made.fetch_add(1, Ordering::SeqCst);
-                let name = Name::new(format!("t{n}")).expect("a letter and digits");
-                self.scratch.lock().push(name.clone());
-                self.create(name);
-            }
-        }
-    }
-
-    fn create(&self, name: Name) {
-        let gateway = self.any_gateway();
-        self.client(async move {
-            let made = gateway.submit_act(
-                move |ingress| {
-                    let fold = ingress.replica().fold();
-                    let table = fold.state.tables().next_id();
-                    let spec = fold.state.tables().by_name().next()?.spec.clone();
-                    let uuid = ingress.replica().env().uuid();
-                    Some(flush::Act::Entry(Entry::TableCreated { table, name, uuid, spec }))
-                },
-                Duration::from_secs(20),
-            );
-            drop(within(Duration::from_secs(30), made).await);
-        });
     }
 
     pub(super) fn read_at(&self, gateway: &Gateway) {

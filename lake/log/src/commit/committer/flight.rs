@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::ahead::Losses;
 use super::landing::Landed;
 use super::{Committer, Flush};
 use crate::error::Result;
@@ -16,7 +17,7 @@ use crate::id::Slot;
 pub struct Flight {
     committer: Committer,
     slot: Slot,
-    losses: u32,
+    losses: Losses,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -31,7 +32,8 @@ pub enum Tried {
 
 impl Flight {
     pub(super) fn new(committer: Committer, slot: Slot, permit: OwnedSemaphorePermit) -> Self {
-        Self { committer, slot, losses: 0, _permit: permit }
+        let losses = Losses::none(committer.inner.replica.next());
+        Self { committer, slot, losses, _permit: permit }
     }
 
     /// Writes a flush. Returns the slot, once it is folded.
@@ -65,11 +67,17 @@ impl Flight {
             inner.replica.wait_for(self.slot + 1).await;
             return Ok(Tried::Folded(self.slot));
         }
-        self.losses += 1;
         inner.slots.lock().taken.insert(self.slot);
-        // Fold what the winner wrote, and aim at the first absent slot; after two losses not in step with the others.
-        self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
-        if self.losses >= 2 {
+        // Fold what the winner wrote, and aim at the next slot, or ahead of it (rule 14); after two losses not in step with the others.
+        if self.losses.count() == 0 {
+            self.committer.until_ok(|| inner.replica.advance_past(self.slot)).await?;
+        } else {
+            // The winner may be many slots further by now: from the slot behind the lost one on, it would be one lost PUT for each.
+            self.committer.until_ok(|| async { inner.replica.confirm_tail().await.map(drop) }).await?;
+        }
+        let leads = self.committer.leads();
+        let ahead = self.losses.lost(inner.replica.next(), leads);
+        if self.losses.count() >= 2 {
             // A process that slept during its only PUTs knows times of minutes.
             let p50 = self
                 .committer
@@ -82,7 +90,7 @@ impl Flight {
         }
         let mut slots = inner.slots.lock();
         slots.aimed.remove(&self.slot);
-        self.slot = slots.aim(inner.replica.next());
+        self.slot = slots.aim(inner.replica.next(), ahead);
         Ok(Tried::Lost)
     }
 }

@@ -17,6 +17,9 @@ use crate::id::Slot;
 use crate::planted::Bug;
 use crate::store::{CreateOutcome, PutPayload, paths};
 
+/// How often a commit that waits for the slots below looks for them.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+
 /// What became of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Landed {
@@ -181,6 +184,7 @@ impl Committer {
         let replica = &self.inner.replica;
         let slot = commit.header.slot;
         self.until_ok(|| replica.deliver(commit.clone(), sent)).await?;
+        let mut tail = replica.next();
         loop {
             if let Some(landed) = self.folded_as(commit) {
                 return Ok(landed);
@@ -192,8 +196,12 @@ impl Committer {
             tokio::select! {
                 biased;
                 () = replica.wait_for(slot + 1) => {}
-                () = tokio::time::sleep(Duration::from_millis(500)) => {
+                () = tokio::time::sleep(LOOK_PAUSE) => {
                     self.until_ok(|| async { replica.confirm_tail().await.map(drop) }).await?;
+                    let before = std::mem::replace(&mut tail, replica.next());
+                    if before == tail {
+                        self.fill_holes(slot).await?;
+                    }
                 }
             }
         }

@@ -3,14 +3,17 @@
 //! Invariants:
 //! * a slot is ours when put_id and content hash are equal (rule 5): the fold decides, a PUT's answer is only a hint;
 //! * an Unknown slot is asked for again with the same bytes, never given up for the next (A-x6);
-//! * a flush that lost its slot goes into a later one under the same names (rule 1), so nothing is doubled.
+//! * a flush that lost its slot goes into a later one under the same names (rule 1), so nothing is doubled;
+//! * a hole below an own commit is left to the leader while it writes, and filled here when it does not (rule 14).
 //!
 //! Start reading at [`Flight::write`]; one slot's PUTs and what their answers mean are in [`landing`], second copies of late ones
-//! in [`hedge`]. A [`Parcel`] is a flush on its way to another gateway.
+//! in [`hedge`], how far ahead a loser aims in [`ahead`], and who fills the holes in [`holes`]. A [`Parcel`] is a flush on its way to another gateway.
 
+mod ahead;
 mod flight;
 mod flush;
 pub mod hedge;
+mod holes;
 mod landing;
 mod lateness;
 mod parcel;
@@ -156,13 +159,19 @@ impl Committer {
     pub async fn reserve(&self) -> Result<Flight> {
         let permit = Arc::clone(&self.inner.permits).acquire_owned().await;
         let permit = permit.map_err(|_| Error::internal("the committer was closed"))?;
-        let slot = self.inner.slots.lock().aim(self.inner.replica.next());
+        let slot = self.inner.slots.lock().aim(self.inner.replica.next(), 0);
         Ok(Flight::new(self.clone(), slot, permit))
     }
 
     /// [Reserves](Self::reserve) and writes.
     pub async fn write(&self, flush: Flush) -> Result<Slot> {
         self.reserve().await?.write(flush).await
+    }
+
+    /// Whether the last slot that gateways wrote is this process's.
+    fn leads(&self) -> bool {
+        let fold = self.inner.replica.fold();
+        fold.writers().leader().is_some_and(|last| last.info.incarnation == self.inner.writer.incarnation)
     }
 
     /// Repeats what a store that comes and goes may refuse for a while.

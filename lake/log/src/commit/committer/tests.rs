@@ -38,7 +38,7 @@ const USUAL: Way = way(10, 10);
 
 #[derive(Debug, Default)]
 struct Told {
-    inner: InMemory,
+    inner: Arc<InMemory>,
     ways: Mutex<VecDeque<Way>>,
     puts: Mutex<Vec<(Path, Bytes)>>,
 }
@@ -112,7 +112,12 @@ struct Bench {
 
 impl Bench {
     async fn open(hedge: HedgeOptions) -> Self {
-        let told = Arc::new(Told::default());
+        Self::on(Arc::default(), hedge).await
+    }
+
+    /// One more process on a bucket.
+    async fn on(inner: Arc<InMemory>, hedge: HedgeOptions) -> Self {
+        let told = Arc::new(Told { inner, ..Told::default() });
         let store = Store::from_object_store(Arc::clone(&told) as Arc<dyn ObjectStore>, "told");
         let env = Env { clock: Arc::new(Paused(Instant::now())), ..Env::system() };
         let database = Name::new("default").unwrap();
@@ -135,18 +140,22 @@ impl Bench {
 
     /// How long a write took.
     async fn write(&mut self) -> Duration {
-        self.writes += 1;
-        let (start, replica) = (Instant::now(), self.committer.replica());
-        let name = ProposalName { incarnation: crate::id::Ulid::from_parts(1, 1), n: self.writes };
-        let proposal =
-            Proposal { name, base: replica.next(), producer: None, request_hash: 0, entries: vec![] };
-        let fate = replica.expect(name, replica.next());
-        let next = replica.next();
-        let slot =
-            self.committer.write(Flush { proposals: vec![proposal], ..Flush::default() }).await.unwrap();
+        let (start, next) = (Instant::now(), self.committer.replica().next());
+        let flush = self.flush();
+        let fate = self.committer.replica().expect(flush.proposals[0].name, next);
+        let slot = self.committer.write(flush).await.unwrap();
         assert_eq!(slot, next, "nobody else writes, so no slot can be lost");
         drop(fate.await.unwrap());
         start.elapsed()
+    }
+
+    /// One proposal of nothing.
+    fn flush(&mut self) -> Flush {
+        self.writes += 1;
+        let (incarnation, base) = (self.committer.inner.writer.incarnation, self.committer.replica().next());
+        let name = ProposalName { incarnation, n: self.writes };
+        let proposal = Proposal { name, base, producer: None, request_hash: 0, entries: vec![] };
+        Flush { proposals: vec![proposal], ..Flush::default() }
     }
 
     async fn write_with(&mut self, ways: &[Way]) -> Duration {
@@ -225,4 +234,45 @@ async fn switched_off_there_is_one_copy() {
     }
     assert!(bench.write_with(&[way(1_000, 10)]).await >= Duration::from_secs(1));
     assert_eq!(bench.committer.hedger().counts(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_a_leader_that_is_always_first_a_flight_aims_ahead_and_gets_its_slot() {
+    let off = HedgeOptions { enabled: false, ..HedgeOptions::default() };
+    let mut leader = Bench::open(off).await;
+    let mut slow = Bench::on(Arc::clone(&leader.told.inner), off).await;
+    slow.told.ways.lock().extend([way(300, 10); 100]);
+    let leading = tokio::spawn(async move {
+        loop {
+            // It may meet a slot that is taken by then.
+            let flush = leader.flush();
+            leader.committer.write(flush).await.unwrap();
+        }
+    });
+    let (start, flush) = (Instant::now(), slow.flush());
+    let limit = Duration::from_secs(20);
+    let slot = tokio::time::timeout(limit, slow.committer.write(flush)).await.expect("it starves").unwrap();
+    // Fifteen slots while one PUT is on its way: 16 ahead is enough.
+    let (tries, took) = (slow.puts().len(), start.elapsed());
+    assert!((3..=8).contains(&tries), "{tries} PUTs until slot {slot}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    leading.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn holes_that_nobody_fills_are_filled_by_who_waits_for_them() {
+    let mut bench = Bench::open(HedgeOptions::default()).await;
+    let (next, flush) = (bench.committer.replica().next(), bench.flush());
+    let inner = Arc::clone(&bench.committer.inner);
+    let permit = Arc::clone(&inner.permits).acquire_owned().await.unwrap();
+    bench.told.puts.lock().clear();
+    let slot = inner.slots.lock().aim(next, 20);
+    let start = Instant::now();
+    let written = Flight::new(bench.committer.clone(), slot, permit).write(flush).await.unwrap();
+    assert_eq!((written, bench.committer.replica().next()), (next + 20, next + 21));
+    assert_eq!(bench.puts().len(), 21);
+    // Two looks at a tail that does not move, then three rounds.
+    assert!(start.elapsed() < Duration::from_millis(1_300), "{:?}", start.elapsed());
+    assert!(inner.slots.lock().aimed.is_empty());
+    bench.write().await;
 }
