@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::world::trace::Trace;
 
 /// What a thousand runs must contain: the event, and what it is called.
-const MUST: [(&str, &str); 35] = [
+const MUST: [(&str, &str); 45] = [
     ("slots", "slots"),
     ("proposals taken", "proposals taken"),
     ("hole filled late", "holes filled late"),
@@ -41,6 +41,16 @@ const MUST: [(&str, &str); 35] = [
     ("strong read", "strong reads"),
     ("rows read back", "reads of rows"),
     ("hedge", "hedged PUTs"),
+    ("hand-over", "hand-overs between ingresses"),
+    ("push", "slots pushed"),
+    ("drain", "drains"),
+    ("commits far ahead", "commits four slots ahead or more"),
+    ("holes filled with nothing", "holes filled with nothing"),
+    ("groups stored or deleted", "groups stored or deleted"),
+    ("position of a producer", "positions of producers"),
+    ("tables altered", "tables altered"),
+    ("tables restored", "tables restored"),
+    ("expiries", "expiries of rows"),
 ];
 
 /// Counts over many runs.

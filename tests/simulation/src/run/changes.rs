@@ -124,7 +124,7 @@ impl Run {
                     );
                     drop(within(Duration::from_secs(30), dropped).await);
                 });
-                if self.dice.happens(0.5) {
+                if self.dice.happens(0.8) {
                     self.restore();
                 }
             }

@@ -17,8 +17,9 @@ use crate::id::Slot;
 use crate::planted::Bug;
 use crate::store::{CreateOutcome, PutPayload, paths};
 
-/// How often a commit that waits for the slots below looks for them.
-const LOOK_PAUSE: Duration = Duration::from_millis(500);
+/// How often a commit that waits for the slots below looks for them, at least and at most; between, four times the p50 of a PUT. A tail
+/// that stood still for so long is nobody's.
+const LOOK_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
 /// What became of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,7 +197,7 @@ impl Committer {
             tokio::select! {
                 biased;
                 () = replica.wait_for(slot + 1) => {}
-                () = tokio::time::sleep(LOOK_PAUSE) => {
+                () = tokio::time::sleep(self.look_pause()) => {
                     self.until_ok(|| async { replica.confirm_tail().await.map(drop) }).await?;
                     let before = std::mem::replace(&mut tail, replica.next());
                     if before == tail {
@@ -205,6 +206,11 @@ impl Committer {
                 }
             }
         }
+    }
+
+    fn look_pause(&self) -> Duration {
+        let (least, most) = LOOK_PAUSE;
+        self.put_time(50).map_or(most, |p50| (p50 * 4).clamp(least, most))
     }
 
     fn folded_as(&self, commit: &Commit) -> Option<Landed> {
