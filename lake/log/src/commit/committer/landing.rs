@@ -197,7 +197,7 @@ impl Committer {
             tokio::select! {
                 biased;
                 () = replica.wait_for(slot + 1) => {}
-                () = tokio::time::sleep(self.look_pause()) => {
+                () = tokio::time::sleep(self.look_pause(replica.next(), slot)) => {
                     self.until_ok(|| async { replica.confirm_tail().await.map(drop) }).await?;
                     let before = std::mem::replace(&mut tail, replica.next());
                     if before == tail {
@@ -208,8 +208,12 @@ impl Committer {
         }
     }
 
-    fn look_pause(&self) -> Duration {
+    /// How long who waits above `next..end` does without a look: as long as may be if all of that is on its way here.
+    fn look_pause(&self, next: Slot, end: Slot) -> Duration {
         let (least, most) = LOOK_PAUSE;
+        if !self.inner.slots.lock().has_holes(next, end) {
+            return most;
+        }
         self.put_time(50).map_or(most, |p50| (p50 * 4).clamp(least, most))
     }
 

@@ -30,6 +30,11 @@ impl Slots {
         holes
     }
 
+    /// Whether there is a slot from `next` to below `end` that nobody is known to hold.
+    pub(super) fn has_holes(&self, next: Slot, end: Slot) -> bool {
+        (next..end).any(|slot| !self.is_held(slot))
+    }
+
     fn is_held(&self, slot: Slot) -> bool {
         self.aimed.contains(&slot) || self.taken.contains(&slot)
     }
@@ -47,6 +52,7 @@ mod tests {
         assert_eq!(slots.aim(5, 2), 10);
         slots.aimed.remove(&5);
         assert_eq!(slots.aim_at_holes(5, 13, 2), [5, 11]);
+        assert!(slots.has_holes(5, 13) && !slots.has_holes(5, 12) && !slots.has_holes(13, 13));
         assert_eq!(slots.aim_at_holes(5, 13, 8), [12]);
         assert!(slots.aim_at_holes(5, 13, 8).is_empty());
     }
