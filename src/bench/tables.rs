@@ -165,15 +165,17 @@ async fn create_tables(ingress: &Ingress, env: &Env, spec: &TableSpec, tables: u
     Ok(())
 }
 
-/// Each second a request of one row for each of so many tables, all at once; in turn each table comes.
+/// Each second a request of one row for each of so many tables, at even intervals; in turn each table comes.
 async fn write(ingress: &Ingress, spec: &TableSpec, options: Options) -> anyhow::Result<Summary> {
     let mut latencies = Latencies::new()?;
-    let start = Instant::now();
+    let (start, interval) = (Instant::now(), Duration::from_secs(1).div_f64(options.written_a_second as f64));
     for second in 0..options.seconds {
-        sleep_until(start + Duration::from_secs(second)).await;
-        let requests = (0..options.written_a_second).map(|n| {
+        let begin = start + Duration::from_secs(second);
+        sleep_until(begin).await;
+        let requests = (0..options.written_a_second).map(async |n| {
             let table = (second * options.written_a_second + n) % options.tables + 1;
-            write_one(ingress, spec, TableId(table))
+            sleep_until(begin + interval.mul_f64(n as f64)).await;
+            write_one(ingress, spec, TableId(table)).await
         });
         for took in future::join_all(requests).await {
             latencies.add(Some(took?));

@@ -38,7 +38,10 @@ pub(super) struct Args {
 
 /// Measures, and prints what came out.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(args.tables > 0, "give at least one table");
+    anyhow::ensure!(
+        args.tables > 0 && args.written > 0,
+        "give at least one table, and one written each second"
+    );
     let options =
         tables::Options { tables: args.tables, written_a_second: args.written, seconds: args.seconds };
     let measured =

@@ -29,8 +29,9 @@ const FOLLOWERS: usize = 1_000;
 /// Rows of a request: about 100 KiB.
 const ROWS: u64 = 1_000;
 
-/// What the network to the store carries, a connection: four PUTs fly at once.
-const STORE_BYTES_A_SECOND: u32 = 256 << 10;
+/// What the network to the store carries, a connection: four PUTs of 256 KiB fly at once, each for two seconds. What the producers
+/// offer takes about ten, longer than a request may wait: some are told to come later.
+const STORE_BYTES_A_SECOND: u32 = 128 << 10;
 
 /// What the process may take in all.
 const MEMORY_MIB: u64 = 256;
@@ -55,8 +56,9 @@ async fn under_load_memory_stays_flat_and_nothing_is_lost() {
         .arg(&format!("--memory={MEMORY_MIB}MiB"))
         .arg("--buffer-bytes-max=2MiB")
         .arg("--request-bytes-max=1MiB")
-        .arg("--flush-bytes-max=1MiB")
-        .arg("--inline-bytes-max=1MiB")
+        .arg("--flush-bytes-max=256KiB")
+        .arg("--inline-bytes-max=256KiB")
+        .arg("--request-deadline=6s")
         .run()
         .await;
     let columns = r#"{"columns":"id BIGINT NOT NULL, payload STRING","buckets":4}"#;

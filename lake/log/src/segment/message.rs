@@ -190,7 +190,7 @@ impl<'a> BatchMessage<'a> {
     }
 }
 
-/// The metadata of a record batch message.
+/// The metadata of a record batch message, as Arrow's writer writes it.
 pub(super) fn write_metadata(
     rows: i64,
     nodes: &[ipc::FieldNode],
@@ -201,28 +201,29 @@ pub(super) fn write_metadata(
     // Arrow's own encoder is the one public way to a flatbuffer builder without naming that crate's version.
     let mut flatbuffer = IpcSchemaEncoder::new().schema_to_fb(&Schema::empty());
     flatbuffer.reset();
-    let nodes = flatbuffer.create_vector(nodes);
-    let buffers = flatbuffer.create_vector(buffers);
+    // In the order of Arrow's writer, so that the bytes are its bytes: layouts carry their checksums.
     let compression = compression(codec).map(|codec| {
-        let args = ipc::BodyCompressionArgs { codec, method: ipc::BodyCompressionMethod::BUFFER };
-        ipc::BodyCompression::create(&mut flatbuffer, &args)
+        let mut compression = ipc::BodyCompressionBuilder::new(&mut flatbuffer);
+        compression.add_method(ipc::BodyCompressionMethod::BUFFER);
+        compression.add_codec(codec);
+        compression.finish()
     });
-    let batch = ipc::RecordBatchArgs {
-        length: rows,
-        nodes: Some(nodes),
-        buffers: Some(buffers),
-        compression,
-        variadicBufferCounts: None,
-    };
-    let batch = ipc::RecordBatch::create(&mut flatbuffer, &batch);
-    let message = ipc::MessageArgs {
-        version: ipc::MetadataVersion::V5,
-        header_type: ipc::MessageHeader::RecordBatch,
-        header: Some(batch.as_union_value()),
-        bodyLength: body_len,
-        ..ipc::MessageArgs::default()
-    };
-    let message = ipc::Message::create(&mut flatbuffer, &message);
+    let buffers = flatbuffer.create_vector(buffers);
+    let nodes = flatbuffer.create_vector(nodes);
+    let mut batch = ipc::RecordBatchBuilder::new(&mut flatbuffer);
+    batch.add_length(rows);
+    batch.add_nodes(nodes);
+    batch.add_buffers(buffers);
+    if let Some(compression) = compression {
+        batch.add_compression(compression);
+    }
+    let header = batch.finish().as_union_value();
+    let mut message = ipc::MessageBuilder::new(&mut flatbuffer);
+    message.add_version(ipc::MetadataVersion::V5);
+    message.add_header_type(ipc::MessageHeader::RecordBatch);
+    message.add_bodyLength(body_len);
+    message.add_header(header);
+    let message = message.finish();
     flatbuffer.finish(message, None);
     flatbuffer.finished_data().to_vec()
 }

@@ -130,11 +130,11 @@ fn beginning(bytes: &[u8], start: usize, end: usize) -> Beginning {
     let length = end - start;
     let known = length.min(BOUND_BYTES_MAX);
     let first = match bytes[start..].first_chunk::<BOUND_BYTES_MAX>() {
+        Some(chunk) if known == BOUND_BYTES_MAX => u128::from_be_bytes(*chunk),
         // What follows a short value is another's.
         Some(chunk) => {
-            let behind = 8 * (BOUND_BYTES_MAX - known);
-            let mask = u32::try_from(behind).ok().and_then(|bits| u128::MAX.checked_shl(bits)).unwrap_or(0);
-            u128::from_be_bytes(*chunk) & mask
+            let behind = u32::try_from(8 * (BOUND_BYTES_MAX - known)).unwrap_or(0);
+            u128::from_be_bytes(*chunk) & u128::MAX.checked_shl(behind).unwrap_or(0)
         }
         None => {
             let mut first = [0; BOUND_BYTES_MAX];
