@@ -140,9 +140,11 @@ fn straggling(scenario: Scenario) -> Scenario {
     scenario.weigh(&[(Act::Straggle, 30), (Act::LongSleep, 0), (Act::ColdStart, 0), (Act::Stutter, 0)])
 }
 
-/// Late PUTs with second copies, and nobody hands over: without names two copies of a request come of hedges alone.
+/// Late PUTs with second copies, nobody hands over, and no day passes, so that nobody begins again from a checkpoint: without names two
+/// copies of a request come of hedges alone.
 fn hedging(scenario: Scenario) -> Scenario {
-    stormy(scenario).weigh(&[(Act::HandOver, 0), (Act::Plain, 60), (Act::Produce, 0), (Act::Freeze, 0)])
+    let scenario = stormy(scenario).weigh(&[(Act::HandOver, 0), (Act::Straggle, 0)]);
+    scenario.weigh(&[(Act::Plain, 60), (Act::Produce, 0), (Act::Freeze, 0)])
 }
 
 /// Workers of groups through several gateways.

@@ -60,38 +60,49 @@ const LISTS_TRIED_MAX: usize = 4;
 /// The fold to begin with.
 ///
 /// A checkpoint that cannot be read is passed over for an older one, and the slots after it are folded again: they are kept
-/// for that. If none can be read and slot 0 is gone, the error names the newest.
+/// for that. One that was deleted since the LIST says that there is a newer one, and of the older ones' slots nothing: the list is read
+/// again. If none can be read and slot 0 is gone, the error names the newest.
 pub(super) async fn load(store: &Store, database: &Name, rules: &FoldRules) -> Result<Fold> {
-    let mut known = None;
+    let mut known: Option<Vec<Slot>> = None;
     for _ in 0..LISTS_TRIED_MAX {
         let listed: Vec<Slot> = checkpoints(store, database, CHECKPOINTS_TRIED_MAX)
             .await?
             .iter()
             .map(|(slot, _)| *slot)
             .collect();
+        // The list is the same as before: what is not there now has not been deleted meanwhile.
+        let settled = known.as_ref() == Some(&listed);
         let (mut first_error, mut vanished) = (None, false);
         for slot in &listed {
-            match read_checkpoint(store, database, *slot, rules).await {
+            let error = match read_checkpoint(store, database, *slot, rules).await {
                 Ok(Some(fold)) => return Ok(fold),
-                Ok(None) => vanished = true, // deleted since the LIST: a newer one exists then, or the older are as good
-                Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    tracing::warn!(%database, slot, %error, "a checkpoint cannot be read; trying the one before it");
-                    first_error.get_or_insert(error);
+                Ok(None) if settled => Error::corrupt(format!(
+                    "checkpoint {slot} of database {database} is listed, but not there"
+                )),
+                Ok(None) => {
+                    vanished = true;
+                    break;
                 }
+                Err(error) if error.kind() == ErrorKind::Corrupt => error,
                 Err(error) => return Err(error),
+            };
+            tracing::warn!(%database, slot, %error, "a checkpoint cannot be read; trying the one before it");
+            first_error.get_or_insert(error);
+        }
+        if !vanished {
+            if let Some(fold) = begin(store, database, rules).await? {
+                return Ok(fold);
+            }
+            if let Some(error) = first_error {
+                return Err(error.context("no older checkpoint can be read, and the first slots are trimmed"));
+            }
+            // Nothing is there. A log that was trimmed between the LIST and the reads shows other checkpoints now.
+            if settled {
+                let nothing = format!("there is no database {database} in {}", store.description());
+                return Err(Error::new(ErrorKind::NotFound, nothing));
             }
         }
-        if let Some(fold) = begin(store, database, rules).await? {
-            return Ok(fold);
-        }
-        if let Some(error) = first_error.filter(|_| !vanished) {
-            return Err(error.context("no older checkpoint can be read, and the first slots are trimmed"));
-        }
-        // Nothing is there. A log that was trimmed between the LIST and the reads shows other checkpoints now.
-        if known.replace(listed.clone()) == Some(listed) {
-            let nothing = format!("there is no database {database} in {}", store.description());
-            return Err(Error::new(ErrorKind::NotFound, nothing));
-        }
+        known = Some(listed);
     }
     let moving =
         format!("the checkpoints of database {database} were deleted each time before they could be read");

@@ -4,6 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use object_store::memory::InMemory;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutResult,
+};
+use parking_lot::Mutex;
 
 use super::committer::{Committer, CommitterOptions, Flush};
 use super::create::{Created, create_log};
@@ -20,7 +28,7 @@ use crate::schema::arrow_form::arrow_schema;
 use crate::schema::ensure::{TableRequest, build};
 use crate::segment::{BodyBuilder, SliceMeta};
 use crate::state::verdict::{Fate, Refusal, Verdict};
-use crate::store::{Store, StoreOptions};
+use crate::store::{Path, PutPayload, Store, StoreOptions, paths};
 
 pub(crate) fn writer(env: &Env) -> WriterInfo {
     WriterInfo {
@@ -224,4 +232,100 @@ async fn what_long_messages_say_of_their_bytes_is_asked_once() {
     assert_eq!(store.metrics().requests_total() - before, 1);
     store.delete_many(&[path]).await.unwrap();
     assert!(replica.read_place(&place, &fields, &[2]).await.unwrap_err().is_stale());
+}
+
+/// A store in which a list of checkpoints is old when it comes: so often, the newest of it is replaced meanwhile.
+#[derive(Debug, Default)]
+struct Moving {
+    inner: InMemory,
+    /// What takes the place of the newest checkpoint, the next one last.
+    coming: Mutex<Vec<(Path, PutPayload)>>,
+}
+
+impl std::fmt::Display for Moving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a store that moves on")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Moving {
+    async fn put_opts(
+        &self,
+        at: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        self.inner.put_opts(at, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, options).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        self.inner.get_opts(at, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.inner.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        let listed = futures::executor::block_on(self.inner.list(prefix).collect::<Vec<_>>());
+        let newest = listed.iter().flatten().map(|meta| meta.location.clone()).min();
+        if let Some((path, bytes)) = self.coming.lock().pop() {
+            futures::executor::block_on(self.inner.put(&path, bytes)).unwrap();
+            futures::executor::block_on(self.inner.delete(&newest.unwrap())).unwrap();
+        }
+        stream::iter(listed).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_went_since_the_list_is_no_reason_to_take_an_older_one() {
+    let moving = Arc::new(Moving::default());
+    let store = Store::from_object_store(Arc::clone(&moving) as Arc<dyn ObjectStore>, "moving");
+    let (env, database) = (Env::system(), Name::new("default").unwrap());
+    create_log(&store, &database, &env, &writer(&env)).await.unwrap();
+    let mut protocol = Protocol::SHIPPED;
+    protocol.fold.checkpoint_slots = 10;
+    let open = async || Replica::open(store.clone(), database.clone(), env.clone(), protocol.clone()).await;
+    let a =
+        Committer::new(open().await.unwrap(), writer(&env), CommitterOptions::default(), Arc::new(|_| {}));
+    while a.replica().next() <= 60 {
+        a.write(Flush::default()).await.unwrap();
+        let due = a.replica().fold().due.first().cloned();
+        if let Some(due) = due {
+            a.replica().write_checkpoint(&due).await.unwrap();
+        }
+    }
+    // Checkpoints 10 and 20 are there; the others come, each in the stead of the one before, while somebody starts.
+    let replace = async |slots: &[u64]| {
+        for slot in slots {
+            let path = paths::checkpoint(&database, *slot);
+            let bytes = moving.inner.get(&path).await.unwrap().bytes().await.unwrap();
+            moving.inner.delete(&path).await.unwrap();
+            moving.coming.lock().insert(0, (path, bytes.into()));
+        }
+    };
+    replace(&[30, 40, 50]).await;
+    moving.inner.delete(&paths::checkpoint(&database, 60)).await.unwrap();
+    let loaded = super::open::load(&store, &database, &protocol.fold).await.unwrap();
+    assert_eq!(loaded.state.next(), 50, "an older checkpoint's slots may be gone");
 }

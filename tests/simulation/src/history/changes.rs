@@ -34,8 +34,8 @@ impl Changes {
         for (proposal, (name, fate)) in commit.header.proposals.iter().zip(&applied.fates) {
             let now = matches!(fate, Fate::Decided { verdict: Verdict::Accepted(taken), duplicate: false }
                 if taken.slot == slot);
-            // A second copy in the slot has the first one's fate.
-            if !names.insert(*name) || !now {
+            // A second copy in the slot has the first one's fate, unless that was a gap.
+            if !now || !names.insert(*name) {
                 continue;
             }
             for entry in &proposal.entries {

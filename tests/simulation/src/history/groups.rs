@@ -33,8 +33,8 @@ impl Groups {
         for (proposal, (name, fate)) in commit.header.proposals.iter().zip(&applied.fates) {
             let now = matches!(fate, Fate::Decided { verdict: Verdict::Accepted(taken), duplicate: false }
                 if taken.slot == applied.slot);
-            // A second copy in the slot has the first one's fate.
-            if !names.insert(*name) || !now {
+            // A second copy in the slot has the first one's fate, unless that was a gap.
+            if !now || !names.insert(*name) {
                 continue;
             }
             for entry in &proposal.entries {

@@ -10,8 +10,11 @@ use super::{FIRST_WORKER, HOUR_S, MINUTE_S, Run};
 use crate::node::gateway::Gateway;
 
 impl Run {
-    /// Freezes a gateway for so long; says nothing more of it.
+    /// Freezes a gateway for so long, unless it is frozen; says nothing more of it.
     pub(crate) fn freeze_for(&self, gateway: &Gateway, time: Duration) {
+        if gateway.process.gate.is_frozen() {
+            return;
+        }
         gateway.process.gate.freeze();
         self.world.note("frozen", gateway.process.node as u64, time.as_secs(), || {
             format!("node {} for {time:?}", gateway.process.node)
@@ -21,6 +24,9 @@ impl Run {
         let boot_stalls = self.dice.happens(0.3);
         drop(tokio::spawn(async move {
             sleep(time).await;
+            if !process.gate.is_frozen() {
+                return; // the end thaws everybody: a clock that stood still for longer would go back
+            }
             let us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
             if all_stall {
                 process.clock.stall_boot(us);
