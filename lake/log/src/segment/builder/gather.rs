@@ -4,7 +4,7 @@
 //! Here only what changes is written anew (offsets of strings, bits), and what is short is gathered. Where Arrow's writer is needed (to
 //! compress, and for columns of columns), it gets one column at a time.
 //!
-//! Invariant: the bytes are those that Arrow's writer makes of the batches joined (a property test).
+//! Invariant: the bytes are those that Arrow's writer makes of the batches joined (a property test), but for bits behind the last row.
 
 use std::sync::Arc;
 

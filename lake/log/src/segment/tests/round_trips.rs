@@ -192,7 +192,9 @@ proptest! {
         let body = builder.finish();
         let bytes = slice_bytes(&body, 0);
         let layout = &body.slices[0].batches[0];
-        if body.slices[0].batches.len() == 1 {
+        // Of a single part Arrow writes what else is in the byte of its last bits; joined or whole, there is nothing else.
+        let nothing_else = batches.len() > 1 || (skip == 0 && keep >= rows[0]);
+        if body.slices[0].batches.len() == 1 && nothing_else {
             let (expected, message) = as_arrow_writes(&batches, codec);
             let start = usize::try_from(layout.metadata_len).unwrap();
             proptest::prop_assert!(bytes[start..] == expected, "another body than Arrow's");
