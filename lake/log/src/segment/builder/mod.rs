@@ -1,6 +1,6 @@
 //! Slices into one body.
 //!
-//! What is not compressed is not copied: see [`gather`].
+//! What is not compressed is not copied: see [`mod@gather`].
 
 mod gather;
 
