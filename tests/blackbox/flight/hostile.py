@@ -89,7 +89,8 @@ def a_batch_that_does_not_fit_ends_the_stream_and_nothing_after_it_is_written():
     bad = pa.table({"id": [2, None], "url": ["b", "c"]}, schema=schema)
     last, error = put(path("strict"), [good, bad, good, good], schema)
     assert "invalid-rows" in str(error) and "row 1" in str(error), error
-    assert last is not None and last["batches"] == 1, last
+    # The client throws away what it has not read once a write of its own fails: then the refusal is all it gets.
+    assert last is None or last["batches"] == 1, last
     problem = json.loads(error.extra_info) if getattr(error, "extra_info", None) else None
     assert problem is None or problem["batch"] == 1, problem
     assert tail("strict") == 1, tail("strict")

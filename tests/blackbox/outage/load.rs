@@ -29,9 +29,9 @@ const FOLLOWERS: usize = 1_000;
 /// Rows of a request: about 100 KiB.
 const ROWS: u64 = 1_000;
 
-/// What the network to the store carries, a connection: four PUTs of 256 KiB fly at once, each for two seconds. What the producers
-/// offer takes about ten, longer than a request may wait: some are told to come later.
-const STORE_BYTES_A_SECOND: u32 = 128 << 10;
+/// What the network to the store carries, a connection: four PUTs fly at once, each for seconds. What the producers offer takes longer
+/// than a request may wait: some are told to come later.
+const STORE_BYTES_A_SECOND: u32 = 32 << 10;
 
 /// What the process may take in all.
 const MEMORY_MIB: u64 = 256;
